@@ -1,0 +1,61 @@
+"""What every data module shares: training is a fixed number of updates, handed to Lightning in chunks."""
+
+import abc
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.moments import Moments
+
+Batch = dict[str, Tensor]
+EVALUATION = {"train": -1, "validation": -2, "test": -3}  # update numbers that training never reaches
+
+
+class Pairs(LightningDataModule, abc.ABC):
+    """Pairs (x, y) made on the device as a function of (seed, update number).
+
+    One Lightning step is a chunk of `chunk` updates, so that Lightning's cost per step is paid once per chunk. The
+    loader only counts chunks; `on_after_batch_transfer` turns the trainer's step into the batches of that chunk.
+
+    Args:
+        updates: number of optimiser updates in the whole run, >= 1.
+        chunk: updates per Lightning step, >= 1; results do not depend on it.
+    """
+
+    inputs: int  # d
+    sets: int  # S
+
+    def __init__(self, updates: int, chunk: int) -> None:
+        super().__init__()
+        for name, value in (("updates", updates), ("chunk", chunk)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, found {value}")
+        self.updates, self.chunk = updates, chunk
+
+    @abc.abstractmethod
+    def pairs(self, update: int, device: torch.device) -> Batch:
+        """The training data of one update: "x", "y" [S, B, d], or "Sxx", "Syx", "Syy" [S, d, d] where the loss is taken
+        over exact moments. S is 1 (shared by all networks) or the number of networks."""
+
+    @abc.abstractmethod
+    def evaluation(
+        self, split: str, index: int, first: int, last: int, device: torch.device
+    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
+        """Fixed pairs (x, y) number `first` to `last` of a split of data set `index` < S, that training never sees."""
+
+    @abc.abstractmethod
+    def moments(self) -> list[Moments]:
+        """Moments of the training pairs, S of them."""
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(range(-(-self.updates // self.chunk)), batch_size=None)  # type: ignore[arg-type]
+
+    def on_after_batch_transfer(self, batch: int, dataloader_idx: int) -> Iterator[Batch]:
+        assert self.trainer is not None and self.trainer.lightning_module is not None
+        first = self.trainer.global_step * self.chunk
+        device = self.trainer.lightning_module.device
+        return (self.pairs(update, device) for update in range(first, min(first + self.chunk, self.updates)))

@@ -1,0 +1,182 @@
+"""Images with noise whose covariance lambda and regression coefficient rho are known by construction."""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from datamodules import random
+from datamodules.images import Source, load
+from datamodules.moments import Moments
+from datamodules.pairs import EVALUATION, Batch, Pairs
+
+DIRECTIONS, ROWS, FLIPS, DISTRACTOR, NOISE = range(5)  # streams of random numbers
+
+
+class NoisyPixels(Pairs):
+    """Two noisy views of the same image: x = image + D a + n, y = image + D a' + n'.
+
+    The K columns of D are orthonormal, Var a = A^2, corr(a, a') = gamma: along them lambda_D = gamma A^2 and
+    rho_D = gamma plus what the image itself has there. n, n' are independent pixel noise of standard deviation sigma.
+    Images are reduced to size x size by averaging, centred by the mean training image and divided by one standard
+    deviation, so that A and sigma are in units of the images' pixel standard deviation.
+
+    Args:
+        images: image source, see datamodules.images.load.
+        root: folder of the source.
+        download: let torchvision download.
+        size: side of the reduced image; must divide the source's side.
+        count: how many training images to use at most; the last fifth of them is the validation split.
+        directions: K, number of distractor directions.
+        amplitude: A >= 0.
+        gamma: correlation of the distractor between the views, in [0, 1].
+        sigma: standard deviation of the independent pixel noise, > 0.
+        flip: flip both views together, left to right, at random.
+        seeds: one seed for all networks, or one per network: fixes D, the batches and the noise.
+        batch: pairs per update.
+        updates: number of updates.
+        chunk: updates per Lightning step.
+
+    Raises:
+        ValueError: an impossible value, or a source that cannot be read.
+    """
+
+    def __init__(
+        self,
+        images: Source = "builtin",
+        root: Path | None = None,
+        download: bool = False,
+        size: int = 16,
+        count: int = 20_000,
+        directions: int = 128,
+        amplitude: float = 14.0,
+        gamma: float = 0.4,
+        sigma: float = 0.05,
+        flip: bool = False,
+        seeds: list[int] = [0],  # noqa: B006 - LightningCLI shows the default; it is never changed
+        batch: int = 128,
+        updates: int = 2000,
+        chunk: int = 50,
+    ) -> None:
+        super().__init__(updates, chunk)
+        self.inputs = 3 * size * size
+        checks = {
+            f"size must be at least 1, found {size}": size >= 1,
+            f"count must be at least 10, found {count}": count >= 10,
+            f"directions must be from 1 to {self.inputs} (the pixels), found {directions}": 1 <= directions <= self.inputs,
+            f"amplitude must be finite and not negative, found {amplitude}": 0 <= amplitude < float("inf"),
+            f"gamma must lie in [0, 1], found {gamma}": 0 <= gamma <= 1,
+            f"sigma must be finite and positive, found {sigma}": 0 < sigma < float("inf"),
+            f"batch must be at least 1, found {batch}": batch >= 1,
+            "seeds must hold at least one seed": len(seeds) >= 1,
+        }
+        for message, fine in checks.items():
+            if not fine:
+                raise ValueError(message)
+        self.source, self.root, self.download = images, root, download
+        self.size, self.count, self.directions = size, count, directions
+        self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
+        self.seeds, self.sets, self.batch = list(seeds), len(seeds), batch
+        keys = [random.key(s, DIRECTIONS) for s in self.seeds]
+        self.D_SdK = torch.linalg.qr(random.normal(keys, self.inputs, directions))[0]
+        self._pixels: dict[str, Tensor] = {}
+        self._labels: dict[str, Tensor] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        if self._pixels:
+            return
+        loaded = load(self.source, self.root, self.download)
+        side = loaded["train"].images.shape[-2:]
+        if side[0] != side[1] or side[0] % self.size:
+            raise ValueError(f"images are {side[0]} x {side[1]} pixels; size must divide both alike, found {self.size}")
+        held = min(self.count, len(loaded["train"].labels)) // 5
+        if held == 0:
+            raise ValueError(f"{self.root}: {len(loaded['train'].labels)} training images; expected at least 5")
+        for name, split in loaded.items():
+            reduced = torch.cat([
+                torch.nn.functional.avg_pool2d(part.float(), side[0] // self.size).round().to(torch.uint8).flatten(1)
+                for part in split.images[: self.count].split(4096)
+            ])
+            self._pixels[name], self._labels[name] = reduced, split.labels[: self.count]
+        for values in (self._pixels, self._labels):
+            values["train"], values["validation"] = values["train"][:-held], values["train"][-held:]
+        train = self._pixels["train"].double()
+        mean = (train + self._flipped(train)) / 2 if self.flip else train
+        self._mean_d = mean.mean(0).float()
+        self._std = float((train - self._mean_d).square().mean().sqrt())
+        if not self._std > 0:
+            raise ValueError(f"{self.root}: every training image is the same; expected images that differ")
+
+    @property
+    def classes(self) -> int:
+        return int(max(labels.max() for labels in self._labels.values())) + 1
+
+    def _flipped(self, pixels: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
+        return pixels.unflatten(-1, (3, self.size, self.size)).flip(-1).flatten(-3)
+
+    def _to(self, device: torch.device) -> None:
+        """Everything training reads lives on the device; moved there once."""
+        if self.D_SdK.device != device:
+            self.D_SdK, self._mean_d = self.D_SdK.to(device), self._mean_d.to(device)
+            self._pixels = {name: v.to(device) for name, v in self._pixels.items()}
+            self._labels = {name: v.to(device) for name, v in self._labels.items()}
+
+    def _views(
+        self, image: Float[Tensor, "S B d"], keys: list[tuple[int, int]], D: Float[Tensor, "S d K"], first: int = 0
+    ) -> tuple[Float[Tensor, "S B d"], Float[Tensor, "S B d"]]:
+        """Two noisy views of the images; `keys` holds the keys of distractor and pixel noise per data set."""
+        d, K, B = self.inputs, self.directions, image.shape[1]
+        distractor, noise = zip(*keys, strict=True)
+        z = random.normal(list(distractor), B, 3 * K, first, image.device)
+        n = random.normal(list(noise), B, 2 * d, first, image.device)
+        common, own = z[..., :K] * self.gamma**0.5, (1 - self.gamma) ** 0.5
+        x, y = (
+            torch.baddbmm(n[..., side * d : (side + 1) * d].mul_(self.sigma).add_(image), common + own * e, D.mT, alpha=self.amplitude)
+            for side, e in enumerate((z[..., K : 2 * K], z[..., 2 * K :]))
+        )
+        return x, y
+
+    def _keys(self, update: int, seeds: list[int]) -> list[tuple[int, int]]:
+        return [(random.key(s, DISTRACTOR, update), random.key(s, NOISE, update)) for s in seeds]
+
+    def pairs(self, update: int, device: torch.device) -> Batch:
+        self._to(device)
+        rows = [random.key(s, ROWS, update) for s in self.seeds]
+        image_SBd = self._scaled(self._pixels["train"][random.integers(rows, self.batch, len(self._pixels["train"]), device=device)])
+        if self.flip:
+            flips = [random.key(s, FLIPS, update) for s in self.seeds]
+            chosen = random.uniform(flips, self.batch, 1, device=device) < 0.5
+            image_SBd = torch.where(chosen, self._flipped(image_SBd), image_SBd)
+        x, y = self._views(image_SBd, self._keys(update, self.seeds), self.D_SdK)
+        return {"x": x, "y": y}
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        return pixels.float().sub_(self._mean_d).div_(self._std)
+
+    def clean(self, split: str, count: int | None = None) -> Float[Tensor, "n d"]:
+        """The first `count` images of a split without noise, centred and scaled."""
+        return self._scaled(self._pixels[split][:count])
+
+    def labels(self, split: str, count: int | None = None) -> Int[Tensor, "n"]:
+        return self._labels[split][:count]
+
+    def evaluation(
+        self, split: str, index: int, first: int, last: int, device: torch.device
+    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
+        self._to(device)
+        image = self._scaled(self._pixels[split][first:last])
+        x, y = self._views(image[None], self._keys(EVALUATION[split], self.seeds[index : index + 1]), self.D_SdK[index : index + 1], first)
+        return x[0], y[0]
+
+    def moments(self) -> list[Moments]:
+        """Moments of the training pairs, one per seed: streamed over the images, exact in the noise."""
+        train = self.clean("train")
+        images = Moments.stream((part, part) for part in train.split(4096))
+        S = images.Sxx
+        if self.flip:
+            columns = self._flipped(torch.arange(self.inputs, device=S.device)[None])[0]
+            S = (S + S[columns][:, columns]) / 2
+        DD = self.D_SdK.double() @ self.D_SdK.double().mT * self.amplitude**2
+        Sxx = S + DD + self.sigma**2 * torch.eye(self.inputs, dtype=S.dtype, device=S.device)
+        return [Moments(full, S + self.gamma * D, full) for full, D in zip(Sxx, DD, strict=True)]

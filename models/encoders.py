@@ -1,0 +1,91 @@
+"""N encoders trained as one: every weight carries a leading stack dimension."""
+
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.initialisation import Init, weights
+
+Activation = Literal["linear", "relu", "gelu", "tanh"]
+ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu, "tanh": torch.tanh}
+
+
+class Encoder(nn.Module):
+    """f(x) = W_L s(... s(W_1 x + b_1) ...) + b_L for N networks; a deep linear network has no s and no b.
+
+    Args:
+        inputs: input dimension d.
+        hidden: widths of the hidden layers; depth L = len(hidden) + 1. Non-linear encoders have one to three.
+        features: dimension k of the features, at most `inputs`.
+        activation: "linear" or the nonlinearity s.
+        eps: scale of the initial product of weights; each layer starts at eps^(1/L).
+        init: "balanced" (orthogonal, Littwin et al. 2024) or "normal" (ordinary).
+        seeds: one initialisation seed per network; their number is N.
+        dtype: "float32" or "float64".
+
+    Raises:
+        ValueError: impossible sizes or scale.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: list[int],
+        features: int,
+        activation: Activation = "linear",
+        eps: float = 0.01,
+        init: Init = "balanced",
+        seeds: list[int] = [0],  # noqa: B006 - LightningCLI shows the default; it is never changed
+        dtype: Literal["float32", "float64"] = "float32",
+    ) -> None:
+        super().__init__()
+        self.sizes = [inputs, *hidden, features]
+        if min(self.sizes) < 1:
+            raise ValueError(f"every layer needs at least one unit, found widths {self.sizes}")
+        if features > inputs:
+            raise ValueError(f"features must be at most the {inputs} inputs, found {features}")
+        if not 0 < eps < float("inf"):
+            raise ValueError(f"eps must be positive and finite, found {eps}")
+        if activation not in get_args(Activation):
+            raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, found {activation!r}")
+        if activation != "linear" and not 1 <= len(hidden) <= 3:
+            raise ValueError(f"a {activation} encoder has one to three hidden layers, found {len(hidden)}")
+        if not seeds:
+            raise ValueError("seeds must hold one seed per network, found none")
+        self.activation, self.eps, self.init, self.seeds = activation, eps, init, list(seeds)
+        self.dtype = getattr(torch, dtype)
+        self.layers = nn.ParameterList(w.to(self.dtype) for w in weights(self.seeds, self.sizes, eps, init))
+        self.biases = nn.ParameterList(
+            torch.zeros(len(seeds), 1, width, dtype=self.dtype) for width in self.sizes[1:] if not self.linear
+        )
+
+    @property
+    def linear(self) -> bool:
+        return self.activation == "linear"
+
+    @property
+    def depth(self) -> int:
+        return len(self.layers)
+
+    @property
+    def networks(self) -> int:
+        return len(self.seeds)
+
+    @property
+    def taps(self) -> list[str]:
+        """Names of what `forward` returns, input side first."""
+        return [*(f"hidden{i}" for i in range(1, self.depth)), "features"]
+
+    def forward(self, x: Float[Tensor, "S B d"]) -> dict[str, Float[Tensor, "N B _"]]:
+        """Every intermediate by name; S is 1 (one batch for all networks) or N."""
+        out = {}
+        for i, (name, weight) in enumerate(zip(self.taps, self.layers, strict=True)):
+            x = x @ weight.mT
+            if not self.linear:
+                x = x + self.biases[i]
+                if name != "features":
+                    x = ACTIVATIONS[self.activation](x)
+            out[name] = x
+        return out

@@ -1,0 +1,204 @@
+"""The command `study`. Bad input gives one line and exit code 2; a claim that does not hold gives exit code 1."""
+
+import contextlib
+import dataclasses
+import inspect
+import json
+import sys
+import webbrowser
+from pathlib import Path
+from typing import NoReturn
+
+import jsonargparse
+
+COMMANDS = ("list", "run", "fit", "probe", "claims", "report", "reproduce")
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """Says what is wrong in one line, with the valid options when one is unknown."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        text = " ".join(str(message).split())
+        if "nrecognized" in text or "not expected" in text or "not a valid" in text.lower():
+            options = sorted(o for action in self._actions for o in action.option_strings if o.startswith("--"))
+            if options:
+                text += f"; valid options: {' '.join(options)}"
+        print(f"study: error: {text}", file=sys.stderr)
+        sys.exit(2)
+
+
+def parser_of(command: str) -> Parser:
+    return Parser(prog=f"study {command}", description=(globals()[f"study_{command}"].__doc__ or ""), exit_on_error=True)
+
+
+def add_out(parser: Parser, device: bool = False) -> None:
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of results")
+    if device:
+        parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+
+
+def study_list(arguments: list[str]) -> int:
+    """Experiments: claim, runs, expected time."""
+    parser_of("list").parse_args(arguments)
+    from study.experiments import EXPERIMENTS
+
+    for name, experiment in EXPERIMENTS.items():
+        claim = (inspect.getdoc(inspect.getmodule(experiment)) or "").split("\n\n")[1].splitlines()
+        print(f"{name}: {experiment.expected}")
+        print("\n".join(f"    {line}" for line in claim[: [*(i for i, x in enumerate(claim) if x.startswith("Command")), None][0]]))
+    return 0
+
+
+def study_run(arguments: list[str]) -> int:
+    """Run an experiment: study run NAME [options]; study run NAME --help lists its options."""
+    from study.experiments import EXPERIMENTS
+
+    names = ", ".join(EXPERIMENTS)
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(f"usage: study run NAME [options]\n\n{study_run.__doc__}\n\nNAME is one of: {names}")
+        return 0
+    if not arguments or arguments[0] not in EXPERIMENTS:
+        found = repr(arguments[0]) if arguments else "nothing"
+        raise ValueError(f"expected the name of an experiment, found {found}; choose one of: {names}")
+    make = EXPERIMENTS[arguments[0]]
+    parser = Parser(prog=f"study run {arguments[0]}", description=inspect.getdoc(make), exit_on_error=True)
+    parser.add_class_arguments(make, skip={"device"})
+    add_out(parser, device=True)
+    parser.add_argument("--launcher", choices=("local",), default="local", help="where runs are started")
+    options = vars(parser.parse_args(arguments[1:]))
+    out, choice = options.pop("out"), options.pop("device")
+    options.pop("launcher")
+    run_experiments([(arguments[0], options)], out, choice)
+    return 0
+
+
+def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str) -> None:
+    """Run experiments, then write claims and page from all that is under `out`."""
+    from rich.console import Console
+
+    from study.experiments import EXPERIMENTS
+    from study.report import page
+    from study.running import local, store
+
+    console = Console()
+    device = local.device_of(device)
+    for name, options in wanted:
+        experiment = EXPERIMENTS[name](**options, device=device)
+        console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
+        local.perform(experiment, out, " ".join(["study", *sys.argv[1:]]), console)
+    found = store.records(out)
+    made = store.claims(found)
+    store.save_claims(made, out)
+    print_claims(made)
+    console.print(f"page: {page.render(found, out)}", highlight=False, soft_wrap=True)
+
+
+def print_claims(made: list) -> None:
+    from study.report.page import number
+
+    width = max(len(c.id) for c in made)
+    for c in made:
+        verdict = "holds        " if c.holds else "DOES NOT HOLD"
+        print(f"{verdict}  {c.id:<{width}}  predicted {c.predicted}, measured {number(c.measured)} "
+              f"[{number(c.low)}, {number(c.high)}], n = {c.n}")  # fmt: skip
+    print(f"{sum(c.holds for c in made)} of {len(made)} claims hold")
+
+
+def study_fit(arguments: list[str]) -> int:
+    """One Lightning run by LightningCLI: --config FILE, --print_config, --help."""
+    from study.running.run import Run, StudyCLI, execute
+
+    cli = StudyCLI(arguments)
+    result = execute(Run("fit", "run", cli.resolved()), Path("runs"), " ".join(["study", *sys.argv[1:]]))
+    print(f"run: {result.path}")
+    return 0
+
+
+def study_probe(arguments: list[str]) -> int:
+    """Probe frozen features of a checkpoint: every tap, online and target encoder, random and raw-pixel baselines."""
+    parser = parser_of("probe")
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint of `study run` or `study fit`")
+    parser.add_argument("--images", type=str | None, default=None, help="probe on this image source instead of the run's own")
+    parser.add_argument("--root", type=Path | None, default=None, help="folder of that source")
+    parser.add_argument("--download", type=bool, default=False, help="let torchvision download it")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    parser.add_argument("--out", type=Path | None, default=None, help="where to save; default: beside the checkpoint")
+    options = parser.parse_args(arguments)
+    from study.probing import probe
+
+    probe(options.checkpoint, options.images, options.root, options.download, options.device, options.out)
+    return 0
+
+
+def study_claims(arguments: list[str]) -> int:
+    """Every claim with prediction, measurement, interval, verdict, computed anew from the tables. Exit code 1 if one does
+    not hold, or if claims.json says otherwise than the tables."""
+    parser = parser_of("claims")
+    add_out(parser)
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    options = parser.parse_args(arguments)
+    from study.running import store
+
+    made = store.claims(store.records(options.out))
+    if options.json:
+        print(json.dumps([dataclasses.asdict(c) for c in made], indent=1))
+    else:
+        print_claims(made)
+    differences = store.changed(made, options.out)
+    for line in differences:
+        print(f"study: {line}", file=sys.stderr)
+    return int(bool(differences) or not all(c.holds for c in made))
+
+
+def study_report(arguments: list[str]) -> int:
+    """Write <out>/report/index.html from the results under <out>."""
+    parser = parser_of("report")
+    add_out(parser)
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    options = parser.parse_args(arguments)
+    from study.report import page
+    from study.running import store
+
+    path = page.render(store.records(options.out), options.out)
+    print(f"page: {path}")
+    if options.open:
+        webbrowser.open(path.resolve().as_uri())
+    return 0
+
+
+def study_reproduce(arguments: list[str]) -> int:
+    """The default suite on built-in data, then the page."""
+    parser = parser_of("reproduce")
+    add_out(parser, device=True)
+    options = parser.parse_args(arguments)
+    run_experiments([("dynamics", {}), ("pixels", {})], options.out, options.device)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: study COMMAND [options]\n")
+        for name in COMMANDS:
+            print(f"  {name:<10} {' '.join((globals()[f'study_{name}'].__doc__ or '').split())}")
+        return 0 if arguments else 2
+    if arguments[0] not in COMMANDS:
+        print(f"study: error: unknown command {arguments[0]!r}; choose one of: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        return globals()[f"study_{arguments[0]}"](arguments[1:])
+    except ValueError as error:
+        print(f"study: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ArithmeticError as error:  # training diverged
+        print(f"study: stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("study: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main())

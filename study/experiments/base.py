@@ -1,0 +1,78 @@
+"""What an experiment is: options, a plan of runs, claims and figures made from their tables."""
+
+import abc
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from study.running.run import Result, Run
+
+Results = dict[str, Result]
+Plan = Generator[dict[str, Run], Results, None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement, what theory or the paper predicts, and what was measured.
+
+    `low` and `high` are the interval named in the statement; `n` the number of independent repetitions (seeds).
+    """
+
+    id: str
+    experiment: str
+    statement: str
+    source: str
+    predicted: str
+    measured: float
+    low: float
+    high: float
+    n: int
+    holds: bool
+
+
+@dataclass
+class Experiment(abc.ABC):
+    """Options are the fields of the dataclass.
+
+    Attributes:
+        device: "cpu" or "cuda"; set by the runner.
+    """
+
+    name: ClassVar[str]
+    expected: ClassVar[str]  # runs and time, shown by `study list`
+    device: str = "cpu"
+
+    @abc.abstractmethod
+    def plan(self) -> Plan:
+        """Yield runs by role and receive the results so far; a run that diverged is raised at its yield."""
+
+    @abc.abstractmethod
+    def claims(self, results: Results) -> list[Claim]:
+        """Claims with their verdicts, from the tables alone."""
+
+    @abc.abstractmethod
+    def figures(self, results: Results) -> dict[str, Figure]:
+        """Figures by caption."""
+
+    def reported(self, results: Results) -> list[dict[str, Any]]:
+        """Rows of a table of further measurements that no claim is made of."""
+        return []
+
+
+def final(result: Result, metric: str) -> NDArray:
+    """The last value of a metric, one per network."""
+    rows = result.table[result.table["metric"] == metric]
+    if rows.empty:
+        raise ValueError(f"{result.path}: its table has no metric {metric!r}; delete the folder and run it again")
+    return rows[rows["step"] == rows["step"].max()].sort_values("network")["value"].to_numpy()
+
+
+def curves(result: Result, metric: str) -> tuple[NDArray, NDArray, NDArray]:
+    """Steps [T], gradient-flow times [T, N] and values [T, N] of a metric."""
+    rows = result.table[result.table["metric"] == metric].sort_values(["step", "network"], kind="stable")
+    steps = rows["step"].unique()
+    shape = (len(steps), len(rows) // len(steps))
+    return steps, rows["time"].to_numpy().reshape(shape), rows["value"].to_numpy().reshape(shape)

@@ -1,0 +1,143 @@
+"""Which directions an encoder has learned: high rho, high lambda, or the distractor."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from scipy.stats import rankdata
+from torch import Tensor
+
+from datamodules import NoisyPixels, Pairs
+from models import Learner
+from study.observers.extract import best_linear, extract, matrix, mean_jacobian, views
+from study.observers.observer import Observer
+
+
+def gains(map_Nkd: Tensor, Sxx_Sdd: Tensor, directions_Sdf: Tensor) -> Float[Tensor, "N f"]:
+    """Gain |W Sxx v| / (v^T Sxx v) of W along features v: |W v| where Sxx and Syx commute, and otherwise the size of
+    the coefficient of v_i^T in W, because directions are orthogonal in the metric Sxx."""
+    Sv = Sxx_Sdd @ directions_Sdf
+    return (map_Nkd @ Sv).norm(dim=1) / (directions_Sdf * Sv).sum(1)
+
+
+def overlap(map_Nkd: Tensor, basis_Sdk: Tensor) -> Float[Tensor, "N"]:
+    """Share of the top-k row space of W (by singular value) that lies in the span of k orthonormal directions, in
+    [0, 1]; k / d by chance."""
+    k = basis_Sdk.shape[-1]
+    rows = torch.linalg.svd(map_Nkd, full_matrices=False)[2][:, :k]
+    return (rows @ basis_Sdk).square().sum((1, 2)) / k
+
+
+def distractor_share(map_Nkd: Tensor, Sxx_Sdd: Tensor, D_SdK: Tensor, amplitude: float) -> Float[Tensor, "N"]:
+    """Share of the variance of the features W x that comes from the distractor: A^2 |W D|^2 / tr(W Sxx W^T)."""
+    return amplitude**2 * (map_Nkd @ D_SdK).square().sum((1, 2)) / ((map_Nkd @ Sxx_Sdd) * map_Nkd).sum((1, 2))
+
+
+def learning_times(
+    steps: Float[Tensor, "T"], gain: Float[Tensor, "T N f"], fraction: float = 0.5
+) -> Float[Tensor, "N f"]:
+    """First time the gain has covered `fraction` of the way from its first to its last value, interpolated linearly;
+    infinite where the gain does not grow."""
+    first, last = gain[0], gain[-1]
+    level = first + fraction * (last - first)
+    crossed = gain >= level
+    index = crossed.int().argmax(0).clamp(min=1)
+    before, after = gain.gather(0, index[None] - 1)[0], gain.gather(0, index[None])[0]
+    weight = ((level - before) / (after - before)).nan_to_num(1.0)
+    time = steps[index - 1] + weight * (steps[index] - steps[index - 1])
+    return torch.where(last > first, time, torch.inf)
+
+
+def rank_correlation(a: Float[Tensor, "N f"], b: Float[Tensor, "N f"]) -> Float[Tensor, "N"]:
+    """Spearman's rank correlation along the last axis; nan where one side is constant."""
+    ranks = [torch.from_numpy(rankdata(v.cpu().numpy(), axis=-1)) for v in (a, b)]
+    x, y = (r - r.mean(-1, keepdim=True) for r in ranks)
+    return (x * y).sum(-1) / (x.square().sum(-1) * y.square().sum(-1)).sqrt()
+
+
+class Alignment(Observer):
+    """Gains along features, overlap with the top-k rho and top-k lambda directions, the distractor's share.
+
+    A linear encoder is measured on its matrix ("linear/..."). A nonlinear one is measured twice: on the best linear
+    approximation of its features from noisy training inputs ("linear/...", with "linear/r2" the share of feature
+    variance that this explains) and on its mean input Jacobian ("jacobian/...").
+
+    Args:
+        every: updates between measurements.
+        k: dimension of the compared subspaces.
+        recorded: how many features have their gain recorded: half with the highest rho, half with the highest lambda.
+        sample: inputs for the linear approximation.
+        jacobian_sample: inputs for the mean Jacobian.
+    """
+
+    def __init__(
+        self, every: int = 100, k: int = 2, recorded: int = 16, sample: int = 4096, jacobian_sample: int = 128
+    ) -> None:
+        super().__init__(every)
+        self.k, self.recorded, self.sample, self.jacobian_sample = k, recorded, sample, jacobian_sample
+        self.history: list[Tensor] = []  # gains [N, f] at each measurement
+
+    def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
+        moments = data.moments()
+        d, k = learner.encoder.sizes[0], self.k
+        if not 1 <= k <= min(d, learner.encoder.sizes[-1]):
+            raise ValueError(f"k must be from 1 to the number of features {learner.encoder.sizes[-1]}, found {k}")
+        features = [m.features() for m in moments]
+        device = learner.device
+        self.Sxx_Sdd = torch.stack([m.Sxx for m in moments]).to(device)
+        self.bases = {by: torch.stack([f.top(by, k) for f in features]).to(device) for by in ("rho", "lam")}
+        half = max(1, self.recorded // 2)
+        chosen = [
+            sorted({*f.rho.argsort(descending=True)[: self.recorded - half].tolist(), *range(min(half, d))})
+            if d > self.recorded
+            else list(range(d))
+            for f in features
+        ]
+        shortest = min(map(len, chosen))  # the two halves may share features
+        stacked = {
+            "lam": torch.stack([f.lam[c[:shortest]] for f, c in zip(features, chosen, strict=True)]),
+            "rho": torch.stack([f.rho[c[:shortest]] for f, c in zip(features, chosen, strict=True)]),
+        }
+        N = learner.encoder.networks
+        self.of = {name: values.expand(N, -1) for name, values in stacked.items()}
+        self.directions_Sdf = torch.stack(
+            [f.directions[:, c[:shortest]] for f, c in zip(features, chosen, strict=True)]
+        ).to(device)
+        if not learner.encoder.linear:
+            self.x_Snd = views(data, "train", self.sample, device)
+            self.gram_Sdd = (self.x_Snd.mT @ self.x_Snd / self.x_Snd.shape[1]).double()
+        return {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(shortest)}
+
+    def maps(self, learner: Learner) -> tuple[dict[str, Float[Tensor, "N k d"]], dict[str, Tensor]]:
+        """The linear maps that stand for the encoder, and how well."""
+        if learner.encoder.linear:
+            return {"linear": matrix(learner.encoder)}, {}
+        features = extract(learner.encoder, self.x_Snd)["features"]
+        approximation = best_linear(features, self.x_Snd, self.gram_Sdd)
+        explained = ((approximation @ self.gram_Sdd) * approximation).sum((1, 2))
+        total = features.var(1, unbiased=False).sum(-1).double()
+        jacobian = mean_jacobian(learner.encoder, self.x_Snd[:, : self.jacobian_sample])
+        return {"linear": approximation, "jacobian": jacobian}, {"linear/r2": explained / total}
+
+    def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
+        maps, metrics = self.maps(learner)
+        for name, map_Nkd in maps.items():
+            gain = gains(map_Nkd, self.Sxx_Sdd, self.directions_Sdf)
+            metrics |= {f"{name}/gain/{i}": g for i, g in enumerate(gain.T)}
+            metrics |= {f"{name}/overlap/{by}": overlap(map_Nkd, basis) for by, basis in self.bases.items()}
+            if isinstance(data, NoisyPixels):
+                D_SdK = data.D_SdK.to(map_Nkd)
+                metrics[f"{name}/distractor"] = distractor_share(map_Nkd, self.Sxx_Sdd, D_SdK, data.amplitude)
+            if name == "linear":
+                self.history.append(gain.cpu())
+        if last:
+            gain = torch.stack(self.history)
+            times = learning_times(torch.arange(len(gain), dtype=torch.float64), gain)
+            metrics |= {f"linear/order/{by}": rank_correlation(times, values) for by, values in self.of.items()}
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = list(state_dict["history"])

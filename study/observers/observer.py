@@ -1,0 +1,56 @@
+"""What observers share: when they measure, and that they leave training untouched."""
+
+import abc
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from datamodules import Pairs
+from models import Learner
+from study.observers.table import table_of
+
+
+class Observer(Callback, abc.ABC):
+    """Measures at update 0, after every `every` updates, and after the last one; never changes a weight.
+
+    Args:
+        every: updates between measurements, >= 1; measured at the end of the chunk in which it falls due.
+
+    Raises:
+        ValueError: every below 1.
+    """
+
+    def __init__(self, every: int = 100) -> None:
+        if every < 1:
+            raise ValueError(f"every must be at least 1 update, found {every}")
+        self.every = every
+
+    @abc.abstractmethod
+    def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
+        """Metric name -> one value per network [N]. `last` is true once, when training has ended."""
+
+    def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
+        """Set up what measuring needs, at the start and after a resume; returns constants, recorded at update 0."""
+        return {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(pl_module, Learner)
+        constants = self.prepare(pl_module, data)
+        if trainer.global_step == 0:
+            self._record(trainer, pl_module, 0, constants)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        done = min(trainer.global_step * data.chunk, data.updates)
+        before = (trainer.global_step - 1) * data.chunk
+        if done == data.updates or done // self.every > before // self.every:
+            assert isinstance(pl_module, Learner)
+            self._record(trainer, pl_module, done, {})
+
+    def _record(self, trainer: Trainer, learner: Learner, done: int, constants: dict[str, Tensor]) -> None:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        with torch.no_grad():
+            metrics = self.measure(learner, data, last=done == data.updates)
+        table_of(trainer).record(trainer, done, learner.time(done), {**constants, **metrics})

@@ -1,0 +1,65 @@
+"""The table of a run: every measured value, kept in memory, in the checkpoint, and mirrored to TensorBoard."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from lightning import Callback, Trainer
+from torch import Tensor
+
+COLUMNS = ["network", "step", "time", "metric", "value"]
+SHOWN = 16  # TensorBoard shows single networks up to this many, beside their mean; beyond, the mean alone
+
+
+class Table(Callback):
+    """Rows (network, step, time, metric, value); step counts updates, time is gradient-flow time."""
+
+    def __init__(self) -> None:
+        self.blocks: list[dict[str, Any]] = []  # step, time [N], metrics (M names), values [M, N]
+
+    def record(self, trainer: Trainer, step: int, time: Float[Tensor, "N"], metrics: dict[str, Float[Tensor, "N"]]) -> None:
+        """Append one value per network and metric."""
+        if not metrics:
+            return
+        values = torch.stack([v.detach().double() for v in metrics.values()]).cpu()
+        self.blocks.append({"step": step, "time": time, "metrics": list(metrics), "values": values})
+        scalars = {f"{name}/mean": mean for name, mean in zip(metrics, values.mean(1).tolist(), strict=True)}
+        if 1 < values.shape[1] <= SHOWN:
+            for name, row in zip(metrics, values.tolist(), strict=True):
+                scalars |= {f"{name}/network-{n}": value for n, value in enumerate(row)}
+        for logger in trainer.loggers:
+            logger.log_metrics(scalars, step=step)
+
+    def frame(self) -> pd.DataFrame:
+        """The tidy table, one row per network, step and metric."""
+        if not self.blocks:
+            return pd.DataFrame(columns=COLUMNS)
+        shapes = [b["values"].shape for b in self.blocks]
+        columns = {
+            "network": [np.tile(np.arange(N), M) for M, N in shapes],
+            "step": [np.full(M * N, b["step"]) for b, (M, N) in zip(self.blocks, shapes, strict=True)],
+            "time": [np.tile(b["time"].numpy(), M) for b, (M, _) in zip(self.blocks, shapes, strict=True)],
+            "metric": [np.repeat(b["metrics"], N) for b, (_, N) in zip(self.blocks, shapes, strict=True)],
+            "value": [b["values"].numpy().ravel() for b in self.blocks],
+        }
+        return pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"blocks": self.blocks}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.blocks = list(state_dict["blocks"])
+
+
+def table_of(trainer: Trainer) -> Table:
+    """The run's table; it is the runner that adds it.
+
+    Raises:
+        ValueError: the trainer has no Table among its callbacks.
+    """
+    found = [c for c in trainer.callbacks if isinstance(c, Table)]  # type: ignore[attr-defined]
+    if not found:
+        raise ValueError("observers record into a Table; add study.observers.Table to the trainer's callbacks")
+    return found[0]

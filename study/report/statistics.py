@@ -1,0 +1,20 @@
+"""Means and intervals over seeds."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+def interval(values: NDArray) -> tuple[float, float, float]:
+    """Mean and two-sided 95 % Student interval; unbounded for a single value."""
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return mean, float("-inf"), float("inf")
+    half = float(stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return mean, mean - half, mean + half
+
+
+def spread(values: NDArray, digits: int) -> str:
+    """Mean and half the interval, as text."""
+    mean, low, _ = interval(values)
+    return f"{mean:.{digits}f}" if not np.isfinite(low) else f"{mean:.{digits}f} ± {mean - low:.{digits}f}"

@@ -1,0 +1,181 @@
+"""One run: a LightningCLI configuration, an identity, a folder, and a table when it is done.
+
+    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  events.out.tfevents.*
+                                        checkpoints/  done (written last)
+
+A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+from lightning import Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import datamodules
+import models
+from study.observers import Loss, Table
+from study.observers.loss import Diverged
+from study.running import provenance
+from study.running.checkpoint import Checkpoint
+
+__all__ = ["Diverged", "Run", "StudyCLI", "execute"]
+
+
+class StudyCLI(LightningCLI):
+    """LightningCLI of a Learner on Pairs. It only parses; `build` makes the objects once the run has its folder."""
+
+    def __init__(self, args: dict[str, Any] | list[str]) -> None:
+        super().__init__(
+            models.Learner,
+            datamodules.Pairs,
+            subclass_mode_data=True,
+            run=False,
+            args=args,
+            seed_everything_default=False,  # every random number here has a seed of its own
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            trainer_defaults={"max_epochs": 1},
+            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks."},
+        )
+
+    def instantiate_classes(self) -> None:
+        """Put off: the configuration must be known, and hashed, first."""
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration, defaults filled in, as plain values; the device is named, not "auto"."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        config.pop("config", None)
+        if config["trainer"]["accelerator"] in ("auto", "gpu"):
+            config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
+        return config
+
+    def build(self, **trainer: Any) -> tuple[Trainer, models.Learner, datamodules.Pairs]:
+        made = self.parser.instantiate_classes(self.config)
+        callbacks = trainer.pop("callbacks")
+        options = {**made["trainer"].as_dict(), **trainer}
+        options["callbacks"] = [*callbacks["before"], *(options["callbacks"] or []), *callbacks["after"]]
+        return Trainer(**options), made["model"], made["data"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run to be done: `config` has the keys trainer, model and data of `study fit --config`."""
+
+    experiment: str
+    name: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its folder and its table (columns run, network, step, time, metric, value)."""
+
+    path: Path
+    table: pd.DataFrame
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return yaml.safe_load((self.path / "config.yaml").read_text())
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        return json.loads((self.path / "provenance.json").read_text())
+
+
+def identity(config: dict[str, Any]) -> str:
+    """Eight hex digits of the SHA-256 of the resolved configuration, seeds and device included."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is either whole or absent."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(partial, path)
+
+
+def quiet() -> None:
+    """Lightning's hints that do not apply: the loader only counts, and the data are made on the device."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+
+
+def execute(run: Run, out: Path, command: str = "") -> Result:
+    """Do a run, resume it, or read it if it is done.
+
+    Raises:
+        Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
+        ValueError: the configuration is impossible; nothing was written.
+    """
+    quiet()
+    cli = StudyCLI(run.config)
+    config = cli.resolved()
+    path = Path(out) / run.experiment / f"{run.name}-{identity(config)}"
+    if (path / "done").exists():
+        return Result(path, pd.read_parquet(path / "metrics.parquet"))
+    table = Table()
+    chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
+    saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
+    logger = TensorBoardLogger(path, name="", version="", default_hp_metric=False)
+    trainer, learner, data = cli.build(
+        accelerator=config["trainer"]["accelerator"],
+        devices=1 if config["trainer"]["devices"] == "auto" else config["trainer"]["devices"],
+        logger=logger,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        default_root_dir=path,
+        callbacks={
+            "before": [table, Loss(every=chunk)],
+            "after": [saver, *([RichProgressBar(leave=False)] if sys.stderr.isatty() else [])],
+        },
+    )
+    data.setup()  # bad data is refused before anything is written
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "failed.json").unlink(missing_ok=True)
+    write(path / "config.yaml", yaml.safe_dump(config))
+    logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
+    start = time.monotonic()
+    try:
+        trainer.fit(learner, datamodule=data, ckpt_path=saver.path if saver.path.exists() else None, weights_only=True)
+    except Diverged as failure:
+        reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
+        write(path / "failed.json", json.dumps(reason, indent=1))
+        raise
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    frame = table.frame()
+    frame.insert(0, "run", path.name)
+    seconds = time.monotonic() - start
+    write(path / "provenance.json", json.dumps(provenance.collect(learner.device, command, seconds), indent=1))
+    with (path / "metrics.parquet.partial").open("wb") as file:
+        frame.to_parquet(file, index=False)
+    os.replace(path / "metrics.parquet.partial", path / "metrics.parquet")
+    write(path / "done", "")
+    return Result(path, frame)
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested configuration as TensorBoard's hyper-parameters: dotted names, values as text."""
+    out: dict[str, str] = {}
+    for name, value in config.items():
+        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return out
