@@ -79,11 +79,10 @@ class GaussianPairs(Pairs):
         d = self.inputs
         keys = [random.key(self.seed, SAMPLES, update, s) for s in range(self.sets)]
         z = random.normal(keys, count, 2 * d, first, device)
-        to = {"device": device, "dtype": z.dtype}
         remainder_SD = (self._var_y_SD() - self.lam_SD * self.rho_SD).clamp(min=0).sqrt()
-        x = z[..., :d] * (self.lam_SD / self.rho_SD).sqrt().to(**to)[:, None]
-        y = self.rho_SD.to(**to)[:, None] * x + remainder_SD.to(**to)[:, None] * z[..., d:]
-        basis = self.basis_dd.to(**to)
+        x = z[..., :d] * (self.lam_SD / self.rho_SD).sqrt().to(z)[:, None]
+        y = self.rho_SD.to(z)[:, None] * x + remainder_SD.to(z)[:, None] * z[..., d:]
+        basis = self.basis_dd.to(z)
         return x @ basis.T, y @ basis.T
 
     def setup(self, stage: str | None = None) -> None:

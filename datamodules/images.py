@@ -1,14 +1,18 @@
 """Image sources behind one function: decoded once into uint8 tensors, with labels and three splits."""
 
+import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import pyarrow
 import pyarrow.parquet
 import torch
 import torchvision
 from jaxtyping import Int, UInt8
+from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import has_file_allowed_extension
 
@@ -26,8 +30,9 @@ class Split:
     labels: Int[Tensor, "n"]
 
 
-def load(source: Source, root: Path | None = None, download: bool = False) -> dict[str, Split]:
-    """The splits "train" and "test" of a source.
+@lru_cache(maxsize=2)
+def load(source: str, root: Path | None = None, download: bool = False) -> dict[str, Split]:
+    """The splits "train" and "test" of a source; decoded once per process.
 
     Args:
         source: "builtin" (datamodules.shapes), a torchvision set, "folder" (one sub-folder per class, optionally under
@@ -86,14 +91,11 @@ def _torchvision(source: str, root: Path, download: bool) -> dict[str, Split]:
 
 def _decode(encoded: bytes, name: str, like: Tensor | None) -> UInt8[Tensor, "3 h w"]:
     """Decode one image as RGB and hold it against the size of the first one."""
-    if not encoded:
-        raise ValueError(f"{name}: empty; expected a PNG, JPEG, WebP or GIF image")
     try:
-        image = torchvision.io.decode_image(torch.frombuffer(bytearray(encoded), dtype=torch.uint8), mode="RGB")
-    except RuntimeError as error:
-        raise ValueError(f"{name}: cannot be decoded; expected a PNG, JPEG, WebP or GIF image") from error
-    if image.ndim != 3:
-        raise ValueError(f"{name}: an animation; expected a single image")
+        with Image.open(io.BytesIO(encoded)) as opened:
+            image = torch.from_numpy(np.array(opened.convert("RGB"))).permute(2, 0, 1)
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on damaged files
+        raise ValueError(f"{name}: cannot be decoded; expected a whole PNG, JPEG, WebP or GIF image") from error
     if like is not None and image.shape != like.shape:
         raise ValueError(f"{name}: {tuple(image.shape[1:])} pixels, expected {tuple(like.shape[1:])} as in the first image")
     return image

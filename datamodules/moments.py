@@ -47,7 +47,7 @@ class Moments:
         if len(x) == 0:
             raise ValueError("moments of an empty batch are undefined; give at least one pair")
         x, y = x.double(), y.double()
-        return cls(x.T @ x / len(x), y.T @ x / len(x), y.T @ y / len(x), len(x))
+        return cls(x.T @ x / len(x), y.T @ x / len(x), y.T @ y / len(x), float(len(x)))
 
     @classmethod
     def stream(cls, batches: Iterable[tuple[Tensor, Tensor]]) -> "Moments":

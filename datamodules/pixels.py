@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from datamodules import random
@@ -94,10 +94,12 @@ class NoisyPixels(Pairs):
         if held == 0:
             raise ValueError(f"{self.root}: {len(loaded['train'].labels)} training images; expected at least 5")
         for name, split in loaded.items():
-            reduced = torch.cat([
-                torch.nn.functional.avg_pool2d(part.float(), side[0] // self.size).round().to(torch.uint8).flatten(1)
-                for part in split.images[: self.count].split(4096)
-            ])
+            reduced = torch.cat(
+                [
+                    torch.nn.functional.avg_pool2d(part.float(), side[0] // self.size).round().to(torch.uint8).flatten(1)
+                    for part in split.images[: self.count].split(4096)
+                ]
+            )
             self._pixels[name], self._labels[name] = reduced, split.labels[: self.count]
         for values in (self._pixels, self._labels):
             values["train"], values["validation"] = values["train"][:-held], values["train"][-held:]
@@ -112,7 +114,7 @@ class NoisyPixels(Pairs):
     def classes(self) -> int:
         return int(max(labels.max() for labels in self._labels.values())) + 1
 
-    def _flipped(self, pixels: Float[Tensor, "*rows d"]) -> Float[Tensor, "*rows d"]:
+    def _flipped(self, pixels: Shaped[Tensor, "*rows d"]) -> Shaped[Tensor, "*rows d"]:
         return pixels.unflatten(-1, (3, self.size, self.size)).flip(-1).flatten(-3)
 
     def _to(self, device: torch.device) -> None:
@@ -132,7 +134,9 @@ class NoisyPixels(Pairs):
         n = random.normal(list(noise), B, 2 * d, first, image.device)
         common, own = z[..., :K] * self.gamma**0.5, (1 - self.gamma) ** 0.5
         x, y = (
-            torch.baddbmm(n[..., side * d : (side + 1) * d].mul_(self.sigma).add_(image), common + own * e, D.mT, alpha=self.amplitude)
+            torch.baddbmm(
+                n[..., side * d : (side + 1) * d].mul_(self.sigma).add_(image), common + own * e, D.mT, alpha=self.amplitude
+            )
             for side, e in enumerate((z[..., K : 2 * K], z[..., 2 * K :]))
         )
         return x, y
@@ -143,7 +147,9 @@ class NoisyPixels(Pairs):
     def pairs(self, update: int, device: torch.device) -> Batch:
         self._to(device)
         rows = [random.key(s, ROWS, update) for s in self.seeds]
-        image_SBd = self._scaled(self._pixels["train"][random.integers(rows, self.batch, len(self._pixels["train"]), device=device)])
+        image_SBd = self._scaled(
+            self._pixels["train"][random.integers(rows, self.batch, len(self._pixels["train"]), device=device)]
+        )
         if self.flip:
             flips = [random.key(s, FLIPS, update) for s in self.seeds]
             chosen = random.uniform(flips, self.batch, 1, device=device) < 0.5
@@ -166,7 +172,9 @@ class NoisyPixels(Pairs):
     ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
         self._to(device)
         image = self._scaled(self._pixels[split][first:last])
-        x, y = self._views(image[None], self._keys(EVALUATION[split], self.seeds[index : index + 1]), self.D_SdK[index : index + 1], first)
+        x, y = self._views(
+            image[None], self._keys(EVALUATION[split], self.seeds[index : index + 1]), self.D_SdK[index : index + 1], first
+        )
         return x[0], y[0]
 
     def moments(self) -> list[Moments]:

@@ -69,8 +69,11 @@ def normal(
     """float32 standard normals by Box and Muller: one 64-bit word gives two, which stay within one row."""
     half = (columns + 1) // 2
     z = bits(keys, rows * half, first_row * half, device)
-    angle = (z & 0xFFFFFF).float().mul_(2.0**-23 * math.pi)
+    angle = (z & 0xFFFFFF).float().mul_(2.0**-23 * math.pi).view(len(keys), rows, half)
     # (k + 1/2) / 2^24 lies strictly inside (0, 1), so the logarithm is finite.
-    radius = (z >> 40).bitwise_and_(0xFFFFFF).float().add_(0.5).mul_(2.0**-24).log_().mul_(-2).sqrt_()
-    pair = torch.stack((angle.cos().mul_(radius), angle.sin_().mul_(radius)), -1)
-    return pair.view(len(keys), rows, 2 * half)[..., :columns]
+    radius = z.bitwise_right_shift_(40).bitwise_and_(0xFFFFFF).float().add_(0.5).mul_(2.0**-24).log_().mul_(-2).sqrt_()
+    radius = radius.view(len(keys), rows, half)
+    out = torch.empty(len(keys), rows, 2 * half, device=angle.device)
+    torch.mul(angle.cos(), radius, out=out[..., :half])
+    torch.mul(angle.sin_(), radius, out=out[..., half:])
+    return out[..., :columns]

@@ -43,7 +43,7 @@ def _inside(label: int, dx: Tensor, dy: Tensor) -> Tensor:
             return 0.35 - torch.maximum((ax - 0.65).abs(), (ay - 0.65).abs())
 
 
-def _cloud(values: Float[Tensor, "n channels knots*knots"], knots: int) -> Float[Tensor, "n channels side side"]:
+def _cloud(values: Float[Tensor, "n channels points"], knots: int) -> Float[Tensor, "n channels side side"]:
     """Bilinear interpolation of a knots x knots grid to the image, written out so that it rounds alike everywhere."""
     grid = values.unflatten(-1, (knots, knots))
     position = torch.arange(SIDE) * (knots - 1)

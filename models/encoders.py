@@ -1,5 +1,6 @@
 """N encoders trained as one: every weight carries a leading stack dimension."""
 
+from collections.abc import Callable
 from typing import Literal, get_args
 
 import torch
@@ -9,7 +10,11 @@ from torch import Tensor, nn
 from models.initialisation import Init, weights
 
 Activation = Literal["linear", "relu", "gelu", "tanh"]
-ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu, "tanh": torch.tanh}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": nn.functional.relu,
+    "gelu": nn.functional.gelu,
+    "tanh": torch.tanh,
+}
 
 
 class Encoder(nn.Module):

@@ -26,7 +26,7 @@ def orthogonal(seeds: list[int], layer: int, out: int, inputs: int) -> Float[Ten
     return Q if out >= inputs else Q.mT
 
 
-def weights(seeds: list[int], sizes: list[int], eps: float, init: Init) -> list[Float[Tensor, "N out inputs"]]:
+def weights(seeds: list[int], sizes: list[int], eps: float, init: Init) -> list[Tensor]:
     """Layer weights W_1 ... W_L of scale eps^(1/L), so that their product has scale eps.
 
     "balanced": eps^(1/L) times orthogonal matrices (Littwin et al. 2024, section 2). "normal": eps^(1/L) times
@@ -39,9 +39,7 @@ def weights(seeds: list[int], sizes: list[int], eps: float, init: Init) -> list[
     return [scale * draw(seeds, layer, out, inputs) / inputs**0.5 for layer, (out, inputs) in pairs]
 
 
-def head(
-    layers: list[Float[Tensor, "N out inputs"]], seeds: list[int], latent: bool, eps: float, init: Init
-) -> Float[Tensor, "N outputs k"]:
+def head(layers: list[Tensor], seeds: list[int], latent: bool, eps: float, init: Init) -> Float[Tensor, "N outputs k"]:
     """Initial head V(0) for an encoder with the given layers.
 
     "balanced": eps^(1/L) I where the target is latent, eps^(1/L) (U_L ... U_1)^T where it is the input, so that every

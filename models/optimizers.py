@@ -1,5 +1,7 @@
 """SGD and AdamW with one learning rate per network: torch's own take one rate for all."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,11 +14,11 @@ def _each(values: Float[Tensor, "N"], like: Float[Tensor, "N ..."]) -> Float[Ten
 class StackedOptimizer(torch.optim.Optimizer):
     """Base of optimisers over parameters [N, ...] with learning rates lr [N]."""
 
-    def __init__(self, parameters, lr: Float[Tensor, "N"], **defaults: float) -> None:
+    def __init__(self, parameters, lr: Float[Tensor, "N"], **defaults: Any) -> None:
         super().__init__(parameters, {"lr": lr, **defaults})
 
     @torch.no_grad()
-    def step(self, closure=None):  # type: ignore[override]
+    def step(self, closure=None):
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -51,7 +53,7 @@ class AdamW(StackedOptimizer):
     def __init__(
         self, parameters, lr: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)  # type: ignore[arg-type]
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def update(self, p: Tensor, g: Tensor, lr: Tensor, state: dict, group: dict) -> None:
         if not state:

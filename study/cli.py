@@ -45,7 +45,11 @@ def study_list(arguments: list[str]) -> int:
     for name, experiment in EXPERIMENTS.items():
         claim = (inspect.getdoc(inspect.getmodule(experiment)) or "").split("\n\n")[1].splitlines()
         print(f"{name}: {experiment.expected}")
-        print("\n".join(f"    {line}" for line in claim[: [*(i for i, x in enumerate(claim) if x.startswith("Command")), None][0]]))
+        print(
+            "\n".join(
+                f"    {line}" for line in claim[: [*(i for i, x in enumerate(claim) if x.startswith("Command")), None][0]]
+            )
+        )
     return 0
 
 

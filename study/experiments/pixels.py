@@ -79,7 +79,9 @@ class Pixels(Experiment):
         self.rates = tuple(sorted(self.rates))
         self.root = None if self.root is None else Path(self.root).resolve()
 
-    def run(self, name: str, objective: str, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int) -> Run:
+    def run(
+        self, name: str, objective: str, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
+    ) -> Run:
         same = {"every": every}
         config = {
             "trainer": {
@@ -117,9 +119,7 @@ class Pixels(Experiment):
         while rates:
             seed = [TUNING_SEED]
             try:
-                results = yield {
-                    role: self.run(role, objective, encoder, rates, seed * len(rates), seed, every=self.updates)
-                }
+                results = yield {role: self.run(role, objective, encoder, rates, seed * len(rates), seed, every=self.updates)}
             except Diverged as stop:
                 rates = [rate for rate in rates if rate < stop.lr]
                 continue
@@ -190,9 +190,7 @@ class Pixels(Experiment):
         finals = {(o, e): results[f"{o}-{e}"] for e in ENCODERS for o in TARGETS}
         probe = {k: curves(r, VALIDATION)[::2] for k, r in finals.items()}
         share = {k: curves(r, SHARES[0])[::2] for k, r in finals.items()}
-        overlaps = {
-            by: {k: curves(r, f"linear/overlap/{by}")[::2] for k, r in finals.items()} for by in ("rho", "lam")
-        }
+        overlaps = {by: {k: curves(r, f"linear/overlap/{by}")[::2] for k, r in finals.items()} for by in ("rho", "lam")}
         raw = final(next(iter(finals.values())), "probe/pixels/noisy/validation").mean()
         chance = 16 / (3 * self.size**2)
         return {

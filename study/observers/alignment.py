@@ -20,12 +20,14 @@ def gains(map_Nkd: Tensor, Sxx_Sdd: Tensor, directions_Sdf: Tensor) -> Float[Ten
     return (map_Nkd @ Sv).norm(dim=1) / (directions_Sdf * Sv).sum(1)
 
 
-def overlap(map_Nkd: Tensor, basis_Sdk: Tensor) -> Float[Tensor, "N"]:
-    """Share of the top-k row space of W (by singular value) that lies in the span of k orthonormal directions, in
-    [0, 1]; k / d by chance."""
-    k = basis_Sdk.shape[-1]
-    rows = torch.linalg.svd(map_Nkd, full_matrices=False)[2][:, :k]
-    return (rows @ basis_Sdk).square().sum((1, 2)) / k
+def top_rows(map_Nkd: Tensor, k: int) -> Float[Tensor, "N k d"]:
+    """Orthonormal rows that span the k strongest directions of W's row space (by singular value)."""
+    return torch.linalg.svd(map_Nkd, full_matrices=False)[2][:, :k]
+
+
+def overlap(rows_Nkd: Tensor, basis_Sdk: Tensor) -> Float[Tensor, "N"]:
+    """Share in [0, 1] of one k-dimensional space that lies in another, both given orthonormal; k / d by chance."""
+    return (rows_Nkd @ basis_Sdk).square().sum((1, 2)) / basis_Sdk.shape[-1]
 
 
 def distractor_share(map_Nkd: Tensor, Sxx_Sdd: Tensor, D_SdK: Tensor, amplitude: float) -> Float[Tensor, "N"]:
@@ -33,9 +35,7 @@ def distractor_share(map_Nkd: Tensor, Sxx_Sdd: Tensor, D_SdK: Tensor, amplitude:
     return amplitude**2 * (map_Nkd @ D_SdK).square().sum((1, 2)) / ((map_Nkd @ Sxx_Sdd) * map_Nkd).sum((1, 2))
 
 
-def learning_times(
-    steps: Float[Tensor, "T"], gain: Float[Tensor, "T N f"], fraction: float = 0.5
-) -> Float[Tensor, "N f"]:
+def learning_times(steps: Float[Tensor, "T"], gain: Float[Tensor, "T N f"], fraction: float = 0.5) -> Float[Tensor, "N f"]:
     """First time the gain has covered `fraction` of the way from its first to its last value, interpolated linearly;
     infinite where the gain does not grow."""
     first, last = gain[0], gain[-1]
@@ -100,9 +100,9 @@ class Alignment(Observer):
         }
         N = learner.encoder.networks
         self.of = {name: values.expand(N, -1) for name, values in stacked.items()}
-        self.directions_Sdf = torch.stack(
-            [f.directions[:, c[:shortest]] for f, c in zip(features, chosen, strict=True)]
-        ).to(device)
+        self.directions_Sdf = torch.stack([f.directions[:, c[:shortest]] for f, c in zip(features, chosen, strict=True)]).to(
+            device
+        )
         if not learner.encoder.linear:
             self.x_Snd = views(data, "train", self.sample, device)
             self.gram_Sdd = (self.x_Snd.mT @ self.x_Snd / self.x_Snd.shape[1]).double()
@@ -124,7 +124,8 @@ class Alignment(Observer):
         for name, map_Nkd in maps.items():
             gain = gains(map_Nkd, self.Sxx_Sdd, self.directions_Sdf)
             metrics |= {f"{name}/gain/{i}": g for i, g in enumerate(gain.T)}
-            metrics |= {f"{name}/overlap/{by}": overlap(map_Nkd, basis) for by, basis in self.bases.items()}
+            rows = top_rows(map_Nkd, self.k)
+            metrics |= {f"{name}/overlap/{by}": overlap(rows, basis) for by, basis in self.bases.items()}
             if isinstance(data, NoisyPixels):
                 D_SdK = data.D_SdK.to(map_Nkd)
                 metrics[f"{name}/distractor"] = distractor_share(map_Nkd, self.Sxx_Sdd, D_SdK, data.amplitude)
@@ -137,7 +138,7 @@ class Alignment(Observer):
         return metrics
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history}
+        return {"history": torch.stack(self.history)} if self.history else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.history = list(state_dict["history"])
+        self.history = list(state_dict.get("history", []))

@@ -37,9 +37,7 @@ class Health(Observer):
         self.sample = sample
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
-        pairs = [
-            data.evaluation("validation", s, 0, self.sample, learner.device) for s in range(data.sets)
-        ]
+        pairs = [data.evaluation("validation", s, 0, self.sample, learner.device) for s in range(data.sets)]
         self.x_Snd, self.y_Snd = (torch.stack(side) for side in zip(*pairs, strict=True))
         return {}
 

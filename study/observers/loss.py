@@ -13,9 +13,7 @@ class Diverged(ArithmeticError):
     """Training left the finite numbers; says at which update and in which network (its first one)."""
 
     def __init__(self, update: int, network: int, lr: float) -> None:
-        super().__init__(
-            f"loss of network {network} (lr {lr:g}) is not finite at update {update}; lower its learning rate"
-        )
+        super().__init__(f"loss of network {network} (lr {lr:g}) is not finite at update {update}; lower its learning rate")
         self.update, self.network, self.lr = update, network, lr
 
 

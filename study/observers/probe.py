@@ -16,19 +16,21 @@ STRENGTHS = tuple(10.0**e for e in range(-5, 3))  # ridge penalty per sample, on
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted probe per network: standardise by (mean, std), multiply by weights, add bias, take the largest."""
+    """A fitted probe per network: (features - mean) @ weights + bias, and take the largest."""
 
     mean: Float[Tensor, "N 1 k"]
-    std: Float[Tensor, "N 1 k"]
-    weights: Float[Tensor, "N k C"]
+    weights: Float[Tensor, "N k C"]  # for features in their own units
     bias: Float[Tensor, "C"]
     strength: Float[Tensor, "N"]
     validation: Float[Tensor, "N"]
 
     def accuracy(self, features: Float[Tensor, "N n k"], labels: Int[Tensor, "n"]) -> Float[Tensor, "N"]:
         """Share of samples, in [0, 1], whose label has the largest output."""
-        output = ((features.double() - self.mean) / self.std) @ self.weights + self.bias
-        return (output.argmax(-1) == labels).double().mean(-1)
+        return _accuracy(features - self.mean, self.weights, self.bias, labels)
+
+
+def _accuracy(centred: Tensor, weights: Tensor, bias: Tensor, labels: Tensor) -> Float[Tensor, "N"]:
+    return ((centred @ weights + bias).argmax(-1) == labels).double().mean(-1)
 
 
 def fit(
@@ -39,25 +41,25 @@ def fit(
     classes: int,
 ) -> Ridge:
     """Regress one-hot labels on standardised features; the strength is the one best on the validation split (the
-    strongest of equals). Features without variance are left at zero."""
-    features = features.double()
-    mean, std = features.mean(1, keepdim=True), features.std(1, keepdim=True)
-    std = torch.where(std > 1e-12 * std.amax(-1, keepdim=True).clamp(min=1e-150), std, torch.inf)
-    standard = (features - mean) / std
-    targets = torch.nn.functional.one_hot(labels, classes).double()
+    strongest of equals). Features without variance get no weight. Sums over samples run in the features' own precision,
+    the k x k problem in float64."""
+    mean = features.mean(1, keepdim=True)
+    centred = features - mean
+    std = centred.double().square().mean(1, keepdim=True).sqrt()
+    std = torch.where(std > 1e-7 * std.amax(-1, keepdim=True).clamp(min=1e-30), std, torch.inf).to(features)
+    standard = centred / std
+    targets = torch.nn.functional.one_hot(labels, classes).to(features)
     bias = targets.mean(0)
-    n = len(labels)
-    eigenvalues, vectors = torch.linalg.eigh(standard.mT @ standard / n)
-    cross = vectors.mT @ (standard.mT @ (targets - bias) / n)
-    candidates = [
-        Ridge(mean, std, vectors @ (cross / (eigenvalues.clamp(min=0) + s)[..., None]), bias, mean.new_tensor(s), mean)
-        for s in reversed(STRENGTHS)
-    ]
-    scores = torch.stack([c.accuracy(validation, validation_labels) for c in candidates])
+    eigenvalues, vectors = torch.linalg.eigh((standard.mT @ standard / len(labels)).double())
+    cross = vectors.mT @ (standard.mT @ (targets - bias) / len(labels)).double()
+    strengths = torch.tensor(sorted(STRENGTHS, reverse=True), dtype=torch.float64, device=features.device)
+    spectrum = eigenvalues.clamp(min=0)[..., None] + strengths  # [N, k, strengths]
+    candidates = vectors[None] @ (cross / spectrum.permute(2, 0, 1)[..., None])  # [strengths, N, k, C]
+    candidates = candidates.to(features) / std.mT
+    centred_validation = validation - mean
+    scores = torch.stack([_accuracy(centred_validation, weights, bias, validation_labels) for weights in candidates])
     best = scores.argmax(0)
-    chosen = torch.stack([c.weights for c in candidates])[best, torch.arange(len(features), device=best.device)]
-    strengths = torch.stack([c.strength for c in candidates])[best]
-    return Ridge(mean, std, chosen, bias, strengths, scores.amax(0))
+    return Ridge(mean, candidates[best, torch.arange(len(best), device=best.device)], bias, strengths[best], scores.amax(0))
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,7 @@ class Sample:
         )
 
     def fit(self, features: dict[str, Tensor]) -> Ridge:
-        return fit(
-            features["train"], self.labels["train"], features["validation"], self.labels["validation"], self.classes
-        )
+        return fit(features["train"], self.labels["train"], features["validation"], self.labels["validation"], self.classes)
 
 
 class Probe(Observer):
@@ -95,7 +95,7 @@ class Probe(Observer):
         test: images to report.
     """
 
-    def __init__(self, every: int = 500, train: int = 8000, validation: int = 4000, test: int = 5000) -> None:
+    def __init__(self, every: int = 500, train: int = 8000, validation: int = 2000, test: int = 5000) -> None:
         super().__init__(every)
         self.counts = {"train": train, "validation": validation, "test": test}
         for split, count in self.counts.items():

@@ -1,5 +1,6 @@
 """The table of a run: every measured value, kept in memory, in the checkpoint, and mirrored to TensorBoard."""
 
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from lightning import Callback, Trainer
 from torch import Tensor
 
 COLUMNS = ["network", "step", "time", "metric", "value"]
-SHOWN = 16  # TensorBoard shows single networks up to this many, beside their mean; beyond, the mean alone
+SHOWN = 8  # TensorBoard shows single networks up to this many, beside their mean; beyond, the mean alone
 
 
 class Table(Callback):
@@ -47,10 +48,21 @@ class Table(Callback):
         return pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
 
     def state_dict(self) -> dict[str, Any]:
-        return {"blocks": self.blocks}
+        """Blocks of the same metrics stacked: a few large tensors instead of thousands of small ones."""
+        runs = [(names, list(blocks)) for names, blocks in groupby(self.blocks, key=lambda b: b["metrics"])]
+        stacked = [
+            {"metrics": names, "step": [b["step"] for b in blocks]}
+            | {field: torch.stack([b[field] for b in blocks]) for field in ("time", "values")}
+            for names, blocks in runs
+        ]
+        return {"stacked": stacked}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.blocks = list(state_dict["blocks"])
+        self.blocks = [
+            {"step": step, "time": time, "metrics": part["metrics"], "values": values}
+            for part in state_dict["stacked"]
+            for step, time, values in zip(part["step"], part["time"], part["values"], strict=True)
+        ]
 
 
 def table_of(trainer: Trainer) -> Table:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -76,7 +77,9 @@ def error_scaling(scaling: Mapping[tuple[str, int], Sequence[tuple[float, float]
     markers = dict(zip((1, 2, 3, 4), "osD^", strict=True))
     for (objective, depth), values in scaling.items():
         rate, error = np.array(values).T
-        axes.loglog(rate, error, marker=markers[depth], color=COLOURS[objective], markersize=4, label=f"{objective.upper()} L = {depth}")
+        axes.loglog(
+            rate, error, marker=markers[depth], color=COLOURS[objective], markersize=4, label=f"{objective.upper()} L = {depth}"
+        )
     axes.axhline(tolerance, color="grey", linestyle=":", label=f"tolerance {tolerance:g}")
     axes.set_xlabel("learning rate")
     axes.set_ylabel("worst error / fixed point")
@@ -117,7 +120,23 @@ def overlaps(curves: Mapping[str, Mapping[Key, Curve]], chance: float) -> Figure
         for key, (steps, values) in members.items():
             _band(axes, steps, values, key)
         axes.axhline(chance, color="grey", linestyle=":", label="chance")
-        axes.set(xlabel="updates", ylabel="overlap", title=f"with the highest {'rho' if by == 'rho' else 'lambda'}", ylim=(0, 1.02))
+        axes.set(
+            xlabel="updates", ylabel="overlap", title=f"with the highest {'rho' if by == 'rho' else 'lambda'}", ylim=(0, 1.02)
+        )
         _tidy(axes)
         axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def probe(table: pd.DataFrame) -> Figure:
+    """Test accuracy by encoder and tap: one dot per network, a bar for the mean."""
+    groups = list(table.groupby(["encoder", "tap"], sort=False))
+    figure = Figure(figsize=(1.3 * len(groups) + 1.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for i, (_, group) in enumerate(groups):
+        axes.bar(i, 100 * group["test"].mean(), color=COLOURS["jepa"], alpha=0.35)
+        axes.plot(np.full(len(group), i), 100 * group["test"], ".", color=COLOURS["jepa"])
+    axes.set_xticks(range(len(groups)), [f"{name}\n{tap}" for (name, tap), _ in groups], fontsize=8)
+    axes.set_ylabel("linear probe, test accuracy (%)")
+    _tidy(axes)
     return figure

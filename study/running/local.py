@@ -8,7 +8,7 @@ from rich.console import Console
 
 from study.experiments.base import Experiment, Results
 from study.running import store
-from study.running.run import Diverged, Run, execute
+from study.running.run import Diverged, Result, Run, execute
 
 
 def device_of(choice: str) -> str:
@@ -44,7 +44,7 @@ def perform(experiment: Experiment, out: Path, command: str, console: Console) -
     return results
 
 
-def _timed(role: str, run: Run, out: Path, command: str, console: Console) -> object:
+def _timed(role: str, run: Run, out: Path, command: str, console: Console) -> Result:
     start = time.monotonic()
     result = execute(run, out, command)
     console.print(f"  {role:<24} {time.monotonic() - start:6.1f} s  {result.path}", highlight=False, soft_wrap=True)

@@ -57,18 +57,16 @@ class StudyCLI(LightningCLI):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration, defaults filled in, as plain values; the device is named, not "auto"."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
         config.pop("config", None)
         if config["trainer"]["accelerator"] in ("auto", "gpu"):
             config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
         return config
 
-    def build(self, **trainer: Any) -> tuple[Trainer, models.Learner, datamodules.Pairs]:
+    def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
+        """The trainer's options (callbacks made), the learner and the data."""
         made = self.parser.instantiate_classes(self.config)
-        callbacks = trainer.pop("callbacks")
-        options = {**made["trainer"].as_dict(), **trainer}
-        options["callbacks"] = [*callbacks["before"], *(options["callbacks"] or []), *callbacks["after"]]
-        return Trainer(**options), made["model"], made["data"]
+        return made["trainer"].as_dict(), made["model"], made["data"]
 
 
 @dataclass(frozen=True)
@@ -136,19 +134,25 @@ def execute(run: Run, out: Path, command: str = "") -> Result:
     chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
     saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
     logger = TensorBoardLogger(path, name="", version="", default_hp_metric=False)
-    trainer, learner, data = cli.build(
-        accelerator=config["trainer"]["accelerator"],
-        devices=1 if config["trainer"]["devices"] == "auto" else config["trainer"]["devices"],
-        logger=logger,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        default_root_dir=path,
-        callbacks={
-            "before": [table, Loss(every=chunk)],
-            "after": [saver, *([RichProgressBar(leave=False)] if sys.stderr.isatty() else [])],
-        },
-    )
-    data.setup()  # bad data is refused before anything is written
+    options, learner, data = cli.build()
+    shown = sys.stderr.isatty()
+    options |= {
+        "accelerator": config["trainer"]["accelerator"],
+        "devices": 1 if options["devices"] == "auto" else options["devices"],
+        "callbacks": [
+            table,
+            Loss(every=chunk),
+            *(options["callbacks"] or []),
+            saver,
+            *([RichProgressBar(leave=False)] if shown else []),
+        ],
+        "logger": logger,
+        "enable_model_summary": False,
+        "enable_progress_bar": shown,
+        "default_root_dir": path,
+    }
+    trainer = Trainer(**options)
+    data.setup("fit")  # bad data is refused before anything is written
     path.mkdir(parents=True, exist_ok=True)
     (path / "failed.json").unlink(missing_ok=True)
     write(path / "config.yaml", yaml.safe_dump(config))

@@ -22,7 +22,9 @@ def critical_time(objective: Objective, lam: ArrayLike, rho: ArrayLike, depth: i
         return (1 / (n * rho[..., None] ** (2 * depth - n - 1) * eps[..., None] ** (n / depth))).sum(-1) / lam
     if depth < 2:
         raise ValueError("the leading-order MAE time needs depth >= 2; at depth 1 use study.theory.exact")
-    return np.broadcast_to(1 / ((depth - 1) * eps ** ((depth - 1) / depth)) / lam, np.broadcast_shapes(lam.shape, rho.shape, eps.shape))
+    return np.broadcast_to(
+        1 / ((depth - 1) * eps ** ((depth - 1) / depth)) / lam, np.broadcast_shapes(lam.shape, rho.shape, eps.shape)
+    )
 
 
 def slowdown(objective: Objective, rho_low: ArrayLike, rho_high: ArrayLike, depth: int, eps: ArrayLike) -> NDArray:

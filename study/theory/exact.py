@@ -38,9 +38,7 @@ def _integral(a: NDArray, s0: NDArray, s: NDArray) -> NDArray:
     return series + logarithm + remainder
 
 
-def time(
-    objective: Objective, u0: ArrayLike, u: ArrayLike, lam: ArrayLike, rho: ArrayLike, depth: ArrayLike
-) -> NDArray:
+def time(objective: Objective, u0: ArrayLike, u: ArrayLike, lam: ArrayLike, rho: ArrayLike, depth: ArrayLike) -> NDArray:
     """Gradient-flow time in which a mode goes from u0 to u (theory, section 3); arrays broadcast.
 
     Infinite where u is never reached: on the other side of the fixed point, at it, or behind u0.
@@ -78,9 +76,7 @@ def critical_time(
     return time(objective, np.asarray(eps, dtype=float) ** (1 / L), target ** (1 / L), lam, rho, depth)
 
 
-def trajectory(
-    objective: Objective, t: ArrayLike, lam: ArrayLike, rho: ArrayLike, depth: ArrayLike, eps: ArrayLike
-) -> NDArray:
+def trajectory(objective: Objective, t: ArrayLike, lam: ArrayLike, rho: ArrayLike, depth: ArrayLike, eps: ArrayLike) -> NDArray:
     """Gain w(t) from w(0) = eps; arrays broadcast. Relative accuracy about 1e-8.
 
     The exact time of each distinct mode is tabulated densely over log u, with the exact derivative du/dt, and inverted by

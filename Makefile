@@ -1,0 +1,26 @@
+# make reproduce   install, run the default suite on built-in data, end with runs/report/index.html
+# make test        install, lint, type-check, test
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: reproduce test test-all lint
+reproduce: $(INSTALLED)
+	$(BIN)/study reproduce
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow" -p no:cacheprovider
+
+test-all: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# --no-compile: byte code is made on first use, for the few files that are used.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[test]'
+	touch $(INSTALLED)

@@ -1,0 +1,178 @@
+"""Networks, targets, gradients and optimisers, each against an independent reference."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from datamodules import GaussianPairs
+from models import EMA, Encoder, Learner, Pixels, StopGradient
+from models.optimizers import SGD, AdamW
+
+TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
+
+
+def encoder(seeds=(0, 1), inputs=5, hidden=(4,), features=3, **options):
+    return Encoder(inputs, list(hidden), features, seeds=list(seeds), dtype="float64", **{"eps": 0.1, **options})
+
+
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 4), (4, 3, 5)])
+@pytest.mark.parametrize("target", TARGETS)
+def test_population_gradient_is_that_of_autograd(hidden, target):
+    data = GaussianPairs([1.0, 0.5, 0.8, 0.3, 0.2], [0.5, 0.9, 1.5, 0.7, 1.0], basis="rotated")
+    data.setup()
+    moments = data.pairs(0, torch.device("cpu"))
+    learner = Learner(encoder(hidden=hidden, init="normal"), TARGETS[target]())
+    with torch.no_grad():  # the teacher must differ from the student for the test to see it
+        for p in learner.encoder.parameters():
+            p.add_(0.3 * torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(1)))
+    loss = learner.backward_on(moments)
+    found = [p.grad.clone() for p in (*learner.encoder.parameters(), learner.head)]
+    # 2 d weighted samples that have exactly these moments: the columns of a square root of the joint second moment.
+    joint = torch.cat(
+        [torch.cat([moments["Sxx"][0], moments["Syx"][0].T], 1), torch.cat([moments["Syx"][0], moments["Syy"][0]], 1)]
+    )
+    values, vectors = torch.linalg.eigh(joint)
+    samples = (vectors * values.clamp(min=0).sqrt()).T * len(joint) ** 0.5
+    learner.zero_grad(set_to_none=True)
+    expected = learner.loss(samples[None, :, :5], samples[None, :, 5:])
+    expected.sum().backward()
+    torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-12)
+    for mine, p in zip(found, (*learner.encoder.parameters(), learner.head), strict=True):
+        torch.testing.assert_close(mine, p.grad, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh"])
+@pytest.mark.parametrize("hidden", [(6,), (6, 5), (6, 5, 4)])
+def test_forward_equals_torch_layers(activation, hidden):
+    stack = encoder(hidden=hidden, activation=activation)
+    x = torch.randn(1, 7, 5, dtype=torch.float64)
+    nonlinear = {"relu": torch.nn.ReLU, "gelu": torch.nn.GELU, "tanh": torch.nn.Tanh}[activation]
+    for n in range(2):
+        layers = []
+        for weight, bias in zip(stack.layers, stack.biases, strict=True):
+            layer = torch.nn.Linear(weight.shape[2], weight.shape[1], dtype=torch.float64)
+            layer.weight.data, layer.bias.data = weight.data[n], bias.data[n, 0]
+            layers += [layer, nonlinear()]
+        torch.testing.assert_close(stack(x)["features"][n], torch.nn.Sequential(*layers[:-1])(x[0]))
+    assert list(stack(x)) == stack.taps
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_n_stacked_equal_n_separate(target, optimizer, activation):
+    """Different seeds and rates, trained together and one by one."""
+    seeds, rates = [3, 8, 11], [0.01, 0.03, 0.1]
+    pairs = GaussianPairs([1.0, 0.5, 0.8, 0.3, 0.2], [0.5, 0.9, 0.7, 0.6, 1.0], batch=16)
+    momentum = 0.9 if optimizer == "sgd" else 0.0
+
+    def train(members):
+        stack = encoder([seeds[m] for m in members], activation=activation, init="normal")
+        learner = Learner(stack, TARGETS[target](), [rates[m] for m in members], optimizer, momentum, weight_decay=0.01)
+        step = learner.configure_optimizers()
+        for update in range(20):
+            step.zero_grad()
+            learner.backward_on(pairs.pairs(update, torch.device("cpu")))
+            step.step()
+            learner.target.update(learner.encoder)
+        return [p.detach() for p in learner.parameters()]
+
+    together = train([0, 1, 2])
+    for m in range(3):
+        for whole, alone in zip(together, train([m]), strict=True):
+            torch.testing.assert_close(whole[m : m + 1], alone, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        (lambda p, lr: SGD(p, lr), lambda p, lr: torch.optim.SGD(p, lr)),
+        (lambda p, lr: SGD(p, lr, 0.9, 0.1), lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9, weight_decay=0.1)),
+        (lambda p, lr: AdamW(p, lr, weight_decay=0.1), lambda p, lr: torch.optim.AdamW(p, lr, weight_decay=0.1)),
+        (lambda p, lr: AdamW(p, lr), lambda p, lr: torch.optim.Adam(p, lr)),
+    ],
+)
+def test_optimizers_equal_torchs_network_by_network(mine, theirs):
+    rates = torch.tensor([0.1, 0.003], dtype=torch.float64)
+    start = torch.randn(2, 4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    stacked = start.clone().requires_grad_()
+    single = [start[n].clone().requires_grad_() for n in range(2)]
+    optimizer, separate = mine([stacked], rates), [theirs([p], float(r)) for p, r in zip(single, rates, strict=True)]
+    for _ in range(10):
+        for o in (optimizer, *separate):
+            o.zero_grad()
+        (stacked.sin() * stacked).sum().backward()
+        for p in single:
+            (p.sin() * p).sum().backward()
+        for o in (optimizer, *separate):
+            o.step()
+    torch.testing.assert_close(stacked.detach(), torch.stack(single).detach(), rtol=1e-12, atol=1e-14)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.floats(1e-4, 1.0))
+def test_balanced_initialisation_has_all_singular_values_equal(sizes, eps):
+    sizes[-1] = min(sizes)  # the narrowest layer decides how many modes pass
+    stack = Encoder(sizes[0], sizes[1:-1], sizes[-1], eps=eps, seeds=[5], dtype="float64")
+    for weight in stack.layers:
+        values = torch.linalg.svdvals(weight[0])
+        torch.testing.assert_close(values, torch.full_like(values, eps ** (1 / stack.depth)))
+    for target in (StopGradient(), Pixels()):
+        head = Learner(stack, target).head
+        assert head.shape == (1, sizes[-1] if target.latent else sizes[0], sizes[-1])
+
+
+def test_mae_head_starts_as_the_encoders_transpose():
+    stack = encoder(hidden=(5,), features=5)
+    product = stack.layers[1] @ stack.layers[0]
+    head = Learner(stack, Pixels()).head
+    torch.testing.assert_close(head, product.mT * 0.1**0.5 / 0.1)
+    torch.testing.assert_close(Learner(stack, StopGradient()).head[0], 0.1**0.5 * torch.eye(5, dtype=torch.float64))
+
+
+def test_normal_initialisation_has_its_scale():
+    stack = Encoder(400, [300], 200, eps=0.25, init="normal", seeds=[0], dtype="float64")
+    for weight in stack.layers:
+        assert float(weight.std()) == pytest.approx(0.5 / weight.shape[2] ** 0.5, rel=0.02)
+
+
+def test_ema_moves_after_the_step_towards_the_encoder():
+    target = EMA(0.75)
+    learner = Learner(encoder(), target)
+    before = [p.clone() for p in target.encoder.parameters()]
+    with torch.no_grad():
+        for p in learner.encoder.parameters():
+            p.add_(1.0)
+    target.update(learner.encoder)
+    for old, new in zip(before, target.encoder.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.25)
+    assert not any(p.requires_grad for p in target.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Encoder(4, [], 5), "at most the 4 inputs"),
+        (lambda: Encoder(4, [0], 2), "at least one unit"),
+        (lambda: Encoder(4, [4], 2, eps=0.0), "eps"),
+        (lambda: Encoder(4, [], 2, "relu"), "one to three hidden"),
+        (lambda: Encoder(4, [4] * 4, 2, "tanh"), "one to three hidden"),
+        (lambda: Encoder(4, [4], 2, seeds=[]), "one seed per network"),
+        (lambda: EMA(1.0), "decay"),
+        (lambda: Learner(encoder(), Pixels(), lr=[0.1]), "1 rates for 2 networks"),
+        (lambda: Learner(encoder(), Pixels(), lr=0.0), "positive"),
+        (lambda: Learner(encoder(), Pixels(), momentum=1.0), "momentum"),
+        (lambda: Learner(encoder(), Pixels(), optimizer="adamw", momentum=0.9), "no effect"),
+    ],
+)
+def test_impossible_values_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_moments_train_linear_encoders_only():
+    data = GaussianPairs([1.0] * 5, [0.5] * 5)
+    data.setup()
+    with pytest.raises(ValueError, match="linear encoders only"):
+        Learner(encoder(activation="relu"), Pixels()).backward_on(data.pairs(0, torch.device("cpu")))
