@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import scipy.linalg
 import torch
@@ -92,7 +93,7 @@ class Moments:
         rho_, vectors_ = scipy.linalg.eigh(symmetric.cpu().numpy(), self.Sxx.cpu().numpy())
         rho, vectors = torch.from_numpy(rho_), torch.from_numpy(vectors_)
         starts = [0, *(torch.nonzero(rho.diff() > tolerance * rho.abs().max()).flatten() + 1).tolist(), len(rho)]
-        for first, last in zip(starts, starts[1:], strict=False):
+        for first, last in pairwise(starts):
             basis = torch.linalg.qr(vectors[:, first:last])[0]
             vectors[:, first:last] = basis @ torch.linalg.eigh(basis.T @ symmetric.cpu() @ basis)[1]
         lam = ((symmetric.cpu() @ vectors) * vectors).sum(0)

@@ -55,7 +55,8 @@ class Pairs(LightningDataModule, abc.ABC):
         return DataLoader(range(-(-self.updates // self.chunk)), batch_size=None)  # type: ignore[arg-type]
 
     def on_after_batch_transfer(self, batch: int, dataloader_idx: int) -> Iterator[Batch]:
-        assert self.trainer is not None and self.trainer.lightning_module is not None
+        assert self.trainer is not None
+        assert self.trainer.lightning_module is not None
         first = self.trainer.global_step * self.chunk
         device = self.trainer.lightning_module.device
         return (self.pairs(update, device) for update in range(first, min(first + self.chunk, self.updates)))

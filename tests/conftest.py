@@ -5,7 +5,7 @@ import warnings
 import pytest
 from jaxtyping import install_import_hook
 
-hook = install_import_hook(["datamodules", "models", "study.theory", "study.observers"], "beartype.beartype")
+hook = install_import_hook(["datamodules", "models", "study.observers"], "beartype.beartype")
 with hook, warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import study.cli

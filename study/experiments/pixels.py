@@ -23,8 +23,9 @@ from study.experiments.base import Claim, Experiment, Plan, Results, curves, fin
 from study.report import figures
 from study.report.statistics import interval, spread
 from study.running.run import Diverged, Run
+from study.theory.flow import Objective
 
-TARGETS = {"jepa": "models.StopGradient", "mae": "models.Pixels"}
+TARGETS: dict[Objective, str] = {"jepa": "models.StopGradient", "mae": "models.Pixels"}
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
     "linear": {"hidden": [64, 64], "features": 64, "activation": "linear", "eps": 0.6**3},
@@ -66,7 +67,7 @@ class Pixels(Experiment):
     amplitude: float = 14.0
     gamma: float = 0.4
     sigma: float = 0.05
-    updates: int = 1500
+    updates: int = 1200
     batch: int = 128
     rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 6e-4)
     seeds: int = 5
@@ -80,7 +81,7 @@ class Pixels(Experiment):
         self.root = None if self.root is None else Path(self.root).resolve()
 
     def run(
-        self, name: str, objective: str, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
+        self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
     ) -> Run:
         same = {"every": every}
         config = {
@@ -113,7 +114,7 @@ class Pixels(Experiment):
         }  # fmt: skip
         return Run(self.name, name, config)
 
-    def tune(self, objective: str, encoder: str) -> Generator[dict[str, Run], Results, float]:
+    def tune(self, objective: Objective, encoder: str) -> Generator[dict[str, Run], Results, float]:
         """The rate with the best validation probe after a whole training; rates that diverge drop out."""
         role, rates = f"tune-{objective}-{encoder}", list(self.rates)
         while rates:
@@ -131,7 +132,7 @@ class Pixels(Experiment):
             for objective in TARGETS:
                 rate = yield from self.tune(objective, encoder)
                 role, seeds = f"{objective}-{encoder}", list(range(self.seeds))
-                every = max(1, self.updates // 6)
+                every = max(1, self.updates // 5)
                 yield {role: self.run(role, objective, encoder, [rate] * self.seeds, seeds, seeds, every)}
 
     def claims(self, results: Results) -> list[Claim]:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from study.report.statistics import interval
 from study.theory import flow
 
-COLOURS = {"jepa": "#0b6e99", "mae": "#c4501b"}
+COLOURS: dict[flow.Objective, str] = {"jepa": "#0b6e99", "mae": "#c4501b"}
 STYLES = {"mlp": "-", "linear": "--"}
 Curve = tuple[NDArray, NDArray]
-Key = tuple[str, str]
+Key = tuple[flow.Objective, str]
 
 
 def _tidy(axes: Axes) -> None:
@@ -26,7 +26,7 @@ def _tidy(axes: Axes) -> None:
 
 
 def trajectories(
-    panels: Mapping[tuple[str, int], tuple[NDArray, NDArray, NDArray]], rho: Sequence[float], depths: Sequence[int]
+    panels: Mapping[tuple[flow.Objective, int], tuple[NDArray, NDArray, NDArray]], rho: Sequence[float], depths: Sequence[int]
 ) -> Figure:
     """Trained gains (dots) over theory (lines): one panel per objective (row) and depth (column)."""
     figure = Figure(figsize=(3.1 * len(depths) + 0.8, 5.4), layout="constrained")
@@ -50,7 +50,7 @@ def trajectories(
 
 
 def critical_times(
-    points: Mapping[tuple[str, int], tuple[NDArray, NDArray]], rho: Sequence[float], depths: Sequence[int]
+    points: Mapping[tuple[flow.Objective, int], tuple[NDArray, NDArray]], rho: Sequence[float], depths: Sequence[int]
 ) -> Figure:
     """Critical times over rho, relative to the network's fastest feature."""
     figure = Figure(figsize=(9.5, 3.6), layout="constrained")
@@ -70,7 +70,7 @@ def critical_times(
     return figure
 
 
-def error_scaling(scaling: Mapping[tuple[str, int], Sequence[tuple[float, float]]], tolerance: float) -> Figure:
+def error_scaling(scaling: Mapping[tuple[flow.Objective, int], Sequence[tuple[float, float]]], tolerance: float) -> Figure:
     """Worst error over learning rate, log-log."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     axes = figure.subplots()

@@ -1,0 +1,185 @@
+"""Observers measure what they say, and leave training bit-equal."""
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from scipy.stats import spearmanr
+
+from datamodules import GaussianPairs, Moments, NoisyPixels
+from models import EMA, Encoder, Learner, Pixels, StopGradient
+from study.observers import Alignment, Health, Loss, Probe, Table
+from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows
+from study.observers.extract import best_linear, extract, matrix, mean_jacobian
+from study.observers.health import effective_rank
+from study.observers.loss import Diverged
+from study.observers.probe import fit
+
+TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
+
+
+def pixels(**options):
+    return NoisyPixels(
+        **{"size": 4, "count": 300, "directions": 6, "amplitude": 2.0, "batch": 16, "updates": 12, "chunk": 4, **options}
+    )
+
+
+def trained(callbacks, target=StopGradient, activation="relu", data=None, lr=1e-3):
+    learner = Learner(Encoder(48, [12], 8, activation, eps=0.3, seeds=[0, 1]), target(), lr, momentum=0.9)
+    quietly = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(max_epochs=1, accelerator="cpu", callbacks=callbacks, **quietly)
+    trainer.fit(learner, datamodule=data or pixels())
+    return learner
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_weights_are_bit_equal_with_and_without_observers(target, activation):
+    observers = [Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100), Health(4, 20)]
+    bare, observed = (trained(callbacks, TARGETS[target], activation) for callbacks in ([], observers))
+    for (name, a), (_, b) in zip(bare.state_dict().items(), observed.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    table = observers[0].frame()
+    assert set(table["step"]) == {0, 4, 8, 12}
+    assert {"probe/online/features/noisy/test", "linear/distractor", "linear/order/rho"} <= set(table["metric"])
+    # The test split is read once per encoder.
+    assert (table[table["metric"] == "probe/online/features/noisy/test"]["step"] == 12).all()
+    assert (table[table["metric"] == "probe/random/features/noisy/test"]["step"] == 0).all()
+
+
+def test_results_do_not_depend_on_the_chunk():
+    one, many = (trained([], data=pixels(chunk=c)) for c in (1, 5))
+    for a, b in zip(one.parameters(), many.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_gain_of_rotated_diagonal_networks():
+    """W = U diag(g) Q^T has gain g_i along direction q_i."""
+    Q, U = (torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64))[0] for _ in range(2))
+    g = torch.tensor([3.0, 1.0, 0.5, 0.1], dtype=torch.float64)
+    Sxx = Q @ torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)) @ Q.T
+    W = (U * g) @ Q.T
+    torch.testing.assert_close(gains(W[None], Sxx[None], Q[None])[0], g)
+    rows = top_rows(W[None], 2)
+    assert float(overlap(rows, Q[None, :, :2])) == pytest.approx(1)
+    assert float(overlap(rows, Q[None, :, 2:])) == pytest.approx(0, abs=1e-12)
+    assert float(overlap(rows, Q[None, :, 1:3])) == pytest.approx(0.5)
+
+
+def test_gain_where_moments_do_not_commute():
+    """A network made of one generalised feature, W = g u v_1^T, has gain g there and none along the others."""
+    a, b = (torch.randn(5, 5, dtype=torch.float64) for _ in range(2))
+    moments = Moments(a @ a.T + torch.eye(5), b @ b.T, a @ a.T)
+    v = moments.features().directions
+    W = 0.7 * torch.eye(3, 1, dtype=torch.float64) @ v[:, 1:2].T
+    expected = torch.tensor([0, 0.7, 0, 0, 0], dtype=torch.float64)
+    torch.testing.assert_close(gains(W[None], moments.Sxx[None], v[None])[0], expected, rtol=1e-8, atol=1e-8)
+
+
+def test_overlap_of_random_spaces_is_chance():
+    rows = torch.linalg.qr(torch.randn(2000, 20, 4, dtype=torch.float64))[0].mT
+    assert float(overlap(rows, torch.eye(20, 4, dtype=torch.float64)[None]).mean()) == pytest.approx(4 / 20, abs=0.01)
+
+
+def test_distractor_share_is_the_share_of_variance():
+    data = pixels(batch=20_000, seeds=[3])
+    data.setup()
+    stack = Encoder(48, [], 5, eps=1.0, seeds=[1], dtype="float64")
+    (moments,) = data.moments()
+    share = distractor_share(matrix(stack), moments.Sxx[None], data.D_SdK.double(), 2.0)
+    other = pixels(batch=20_000, seeds=[3], amplitude=0.0)  # the same pairs without the distractor
+    other.setup()
+    variances = []
+    for source in (data, other):
+        x = source.pairs(0, torch.device("cpu"))["x"].double()
+        variances.append(float(extract(stack, x)["features"].square().mean(1).sum()))
+    assert float(share) == pytest.approx(1 - variances[1] / variances[0], abs=0.02)
+
+
+def test_linear_maps_of_encoders():
+    """Both maps are exact for a linear encoder; the Jacobian of a nonlinear one is the mean of autograd's."""
+    x = torch.randn(2, 400, 7, dtype=torch.float64)
+    linear = Encoder(7, [6], 5, eps=0.5, seeds=[0, 1], dtype="float64")
+    expected = linear.layers[1].detach() @ linear.layers[0].detach()
+    gram = x.mT @ x / 400
+    x0 = x - x.mean(1, keepdim=True)
+    torch.testing.assert_close(matrix(linear), expected)
+    torch.testing.assert_close(best_linear(extract(linear, x0)["features"], x0, x0.mT @ x0 / 400), expected)
+    torch.testing.assert_close(mean_jacobian(linear, x), expected)
+    relu = Encoder(7, [6], 5, "relu", eps=0.5, seeds=[0, 1], dtype="float64")
+    found = mean_jacobian(relu, x[:, :20])
+    one = torch.stack([
+        torch.autograd.functional.jacobian(lambda v, n=n, b=b: relu(torch.stack([v, v])[:, None])["features"][n, 0], x[n, b])
+        for n in range(2) for b in range(20)
+    ])  # fmt: skip
+    torch.testing.assert_close(found, one.view(2, 20, 5, 7).mean(1))
+    assert gram.shape == (2, 7, 7)
+
+
+def test_learning_times_and_rank_correlation():
+    steps = torch.arange(5, dtype=torch.float64) * 10
+    gain = torch.tensor([[0, 0, 1], [1, 0, 1], [1, 1, 0.5], [1, 3, 0.5], [1, 4, 0.2]], dtype=torch.float64)[:, None]
+    assert learning_times(steps, gain)[0].tolist() == [5, 25, float("inf")]
+    a, b = torch.rand(3, 9, dtype=torch.float64), torch.rand(3, 9, dtype=torch.float64)
+    expected = [spearmanr(x, y).statistic for x, y in zip(a, b, strict=True)]
+    np.testing.assert_allclose(rank_correlation(a, b), expected)
+    assert rank_correlation(torch.ones(1, 4), torch.rand(1, 4)).isnan().all()
+
+
+def test_ridge_equals_the_augmented_least_squares():
+    """Ridge is least squares with sqrt(n s) I appended; fitted network by network."""
+    g = torch.Generator().manual_seed(0)
+    F = torch.randn(2, 300, 6, dtype=torch.float64, generator=g) * torch.logspace(-3, 3, 6, dtype=torch.float64) + 5
+    labels = (F[0, :, 0] > 5).long()
+    ridge = fit(F[:, :200], labels[:200], F[:, 200:], labels[200:], 2)
+    for n in range(2):
+        train = F[n, :200]
+        standard = (train - train.mean(0)) / train.std(0, unbiased=False)
+        targets = torch.nn.functional.one_hot(labels[:200], 2).double()
+        rows = (200 * ridge.strength[n]).sqrt() * torch.eye(6, dtype=torch.float64)
+        w = torch.linalg.lstsq(torch.cat([standard, rows]), torch.cat([targets - targets.mean(0), torch.zeros(6, 2)])).solution
+        torch.testing.assert_close(ridge.weights[n], w / train.std(0, unbiased=False)[:, None], rtol=1e-8, atol=1e-10)
+    assert float(ridge.accuracy(F[:, 200:], labels[200:])[0]) == float(ridge.validation[0]) > 0.8
+
+
+def test_probe_of_collapsed_features_is_chance_not_an_error():
+    labels = torch.arange(100) % 4
+    ridge = fit(torch.ones(1, 100, 3), labels, torch.ones(1, 100, 3), labels, 4)
+    assert float(ridge.validation) == 0.25
+
+
+def test_effective_rank():
+    assert float(effective_rank(torch.eye(6)[None] * 3)) == pytest.approx(5)  # centring takes one dimension
+    assert float(effective_rank(torch.ones(1, 6, 4))) == 0
+
+
+def test_loss_names_update_and_network_that_diverged():
+    with pytest.raises(Diverged, match=r"network 1 \(lr 1000\) is not finite at update \d+") as caught:
+        trained([Table(), Loss(4)], lr=[1e-3, 1e3])
+    assert caught.value.network == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Alignment(every=0), "every must be"),
+        (lambda: Probe(train=0), "train must be"),
+        (lambda: trained([Alignment(k=9)]), "k must be from 1 to"),
+        (lambda: trained([Loss()]), "record into a Table"),
+    ],
+)
+def test_bad_options_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_probe_needs_labels():
+    data = GaussianPairs([1.0] * 48, [0.5] * 48, batch=8, updates=2, chunk=1)
+    with pytest.raises(ValueError, match="labelled images"):
+        trained([Table(), Probe()], data=data)
+
+
+def test_alignment_of_a_nonlinear_encoder_on_gaussian_pairs():
+    table = Table()
+    trained([table, Alignment(4, k=3)], data=GaussianPairs([1.0] * 48, [0.5] * 48, batch=8, updates=4, chunk=2))
+    assert {"linear/r2", "jacobian/overlap/rho"} <= set(table.frame()["metric"])

@@ -1,0 +1,250 @@
+"""Runs: identity, resume, divergence, records, claims and the command line, end to end on small sizes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from study import cli
+from study.running import run as running
+from study.running.checkpoint import Checkpoint
+from study.running.run import Diverged, Run, execute
+
+SMALL = ["--size", "4", "--count", "300", "--directions", "6", "--updates", "20", "--batch", "16", "--seeds", "2"]
+
+
+def config(target="StopGradient", encoder=None, **changes):
+    made = {
+        "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": 4, "k": 2}}]},
+        "model": {
+            "encoder": {
+                "class_path": "models.Encoder",
+                "init_args": {"inputs": 4, "hidden": [4], "features": 3, "seeds": [0, 1], "dtype": "float64", **(encoder or {})},
+            },
+            "target": {"class_path": f"models.{target}"},
+            "lr": 0.05,
+        },
+        "data": {
+            "class_path": "datamodules.GaussianPairs",
+            "init_args": {"lam": [1.0, 0.8, 0.5, 0.2], "rho": [0.9, 0.4, 0.7, 0.6], "updates": 40, "chunk": 4, "batch": 8},
+        },
+    }  # fmt: skip
+    for path, value in changes.items():
+        section, key = path.split("_", 1)
+        place = made[section]["init_args"] if section == "data" else made[section]
+        place[key] = value
+    return made
+
+
+def test_a_finished_run_has_its_files_and_is_not_done_again(runs):
+    first = execute(Run("test", "one", config()), runs)
+    names = {p.name.split(".tfevents")[0] for p in first.path.iterdir()}
+    assert {"config.yaml", "provenance.json", "metrics.parquet", "checkpoints", "done", "events.out"} <= names
+    table = pd.read_parquet(first.path / "metrics.parquet")
+    assert list(table.columns) == ["run", "network", "step", "time", "metric", "value"]
+    assert not table.duplicated(["network", "step", "metric"]).any()
+    changed = (first.path / "metrics.parquet").stat().st_mtime_ns
+    again = execute(Run("test", "one", config()), runs)
+    assert again.path == first.path
+    assert (first.path / "metrics.parquet").stat().st_mtime_ns == changed
+    pd.testing.assert_frame_equal(again.table, first.table, check_dtype=False)
+    provenance = json.loads((first.path / "provenance.json").read_text())
+    assert {"commit", "command", "hardware", "versions", "seconds", "device"} <= set(provenance)
+
+
+def test_identity_holds_the_seed_and_the_defaults(runs):
+    paths = {execute(Run("test", "x", config(**c)), runs).path for c in ({}, {"data_seed": 1}, {"data_chunk": 5})}
+    assert len(paths) == 3
+    stored = yaml.safe_load((next(iter(paths)) / "config.yaml").read_text())
+    assert stored["model"]["momentum"] == 0.0  # a default that was not given
+    assert execute(Run("test", "x", stored), runs).path in paths  # a run's configuration is that run
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("StopGradient", {"momentum": 0.9}), ("EMA", {"momentum": 0.9}), ("Pixels", {"momentum": 0.9}),
+        ("EMA", {"optimizer": "adamw"}), ("Pixels", {"optimizer": "adamw"}),
+    ],
+)  # fmt: skip
+def test_interrupted_and_resumed_equals_uninterrupted(runs, target, options, monkeypatch):
+    changes = {f"model_{k}": v for k, v in options.items()}
+    whole = execute(Run("test", "r", config(target, **changes)), runs / "whole")
+    saved = Checkpoint.on_train_batch_end
+
+    def stop_after_saving(self, trainer, *args):
+        saved(self, trainer, *args)
+        if trainer.global_step == 6:  # past a checkpoint, at update 24 of 40
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "on_train_batch_end", stop_after_saving)
+    with pytest.raises(KeyboardInterrupt):
+        execute(Run("test", "r", config(target, **changes)), runs / "cut")
+    assert not list((runs / "cut").rglob("done"))
+    monkeypatch.setattr(Checkpoint, "on_train_batch_end", saved)
+    resumed = execute(Run("test", "r", config(target, **changes)), runs / "cut")
+    pd.testing.assert_frame_equal(resumed.table, whole.table, check_exact=True)
+    weights = [torch.load(r.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (whole, resumed)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_divergence_keeps_the_last_good_checkpoint(runs):
+    run = Run("test", "d", config("Pixels", encoder={"eps": 1.0}, model_lr=[0.05, 3.0], data_updates=400, data_chunk=2))
+    with pytest.raises(Diverged, match=r"network 1 .* update \d+"):
+        execute(run, runs)
+    (folder,) = (runs / "test").iterdir()
+    reason = json.loads((folder / "failed.json").read_text())
+    assert reason["network"] == 1
+    assert not (folder / "done").exists()
+    for checkpoint in folder.rglob("*.ckpt"):
+        for value in torch.load(checkpoint, weights_only=True)["state_dict"].values():
+            assert value.isfinite().all()
+
+
+def study(*arguments, code=0, capsys=None):
+    """Run a command in this process; returns (stdout, stderr) and checks the exit code."""
+    try:
+        found = cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        found = stop.code
+    out, err = capsys.readouterr()
+    assert found == code, (found, out, err)
+    return out, err
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small execution of `pixels`, whose claims need not hold."""
+    out = tmp_path_factory.mktemp("finished") / "runs"
+    assert cli.main(["run", "pixels", *SMALL, "--rates", "[0.0001, 5.0]", "--out", str(out), "--device", "cpu"]) == 0
+    return out
+
+
+def test_an_experiment_leaves_runs_claims_and_page(finished, capsys):
+    claims = json.loads((finished / "claims.json").read_text())
+    assert {c["id"] for c in claims} >= {"pixels/builtin/share-jepa", "pixels/builtin/probe-jepa-over-mae"}
+    assert set(claims[0]) == {"id", "experiment", "statement", "source", "predicted", "measured", "low", "high", "n", "holds"}
+    page = (finished / "report" / "index.html").read_text()
+    assert "<script" not in page
+    links = re.findall(r"(?:src|href)=[\"']([^#\"'][^\"']*)", page.replace("xlink:href", "link"))
+    assert not links, "the page must be self-contained"
+    assert page.count("<svg") == 2
+    failed = list(finished.rglob("failed.json"))
+    assert failed, "the rate of 5 must have diverged and dropped out of the tuning"
+    study("report", "--out", finished, capsys=capsys)
+
+
+def test_claims_come_from_the_tables(finished, tmp_path, capsys):
+    """A measurement changed by hand, in the table or in the claims, gives exit code 1."""
+    import shutil
+
+    copy = shutil.copytree(finished, tmp_path / "runs")
+    claims = json.loads((copy / "claims.json").read_text())
+    held = all(c["holds"] for c in claims)
+    out, _ = study("claims", "--json", "--out", copy, code=int(not held), capsys=capsys)
+    assert json.loads(out) == claims
+    claims[0]["measured"] += 1
+    (copy / "claims.json").write_text(json.dumps(claims))
+    _, err = study("claims", "--out", copy, code=1, capsys=capsys)
+    assert "share-jepa: measured is" in err
+    table = next(copy.glob("pixels/jepa-mlp-*/metrics.parquet"))
+    frame = pd.read_parquet(table)
+    frame.loc[frame["metric"] == "linear/distractor", "value"] = 0.9
+    frame.to_parquet(table)
+    out, _ = study("claims", "--out", copy, code=1, capsys=capsys)
+    assert "DOES NOT HOLD  pixels/builtin/share-jepa" in out
+
+
+def test_probe_reads_a_checkpoint_alone(finished, tmp_path, capsys):
+    checkpoint = next(finished.glob("pixels/jepa-mlp-*/checkpoints/last.ckpt"))
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    out, _ = study("probe", checkpoint, "--out", tmp_path / "probe", "--device", "cpu", capsys=capsys)
+    assert "hidden1" in out and "random" in out and "raw" in out
+    table = pd.read_csv(tmp_path / "probe" / "probe.csv")
+    assert set(table["encoder"]) == {"pixels", "online", "random"}
+    assert (tmp_path / "probe" / "probe.png").exists()
+    assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
+    recorded = pd.read_parquet(checkpoint.parents[1] / "metrics.parquet").query("metric == 'probe/online/features/noisy/test'")
+    mine = table.query("encoder == 'online' and tap == 'features'")["test"]
+    assert mine.tolist() == pytest.approx(recorded["value"].tolist())  # the same sample, the same probe
+
+
+def test_fit_takes_a_runs_configuration(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("run.yaml").write_text(yaml.safe_dump(config()))
+    out, _ = study("fit", "--config", "run.yaml", capsys=capsys)
+    assert (tmp_path / out.split()[-1] / "done").exists()
+    out, _ = study("fit", "--config", "run.yaml", "--print_config", capsys=capsys)
+    assert yaml.safe_load(out)["model"]["lr"] == 0.05
+
+
+def test_list_names_every_experiment(capsys):
+    out, _ = study("list", capsys=capsys)
+    assert "dynamics" in out and "pixels" in out and "Claim" in out
+
+
+BAD = {
+    "unknown command": (["paint"], "choose one of: list, run"),
+    "unknown experiment": (["run", "paint"], "choose one of: dynamics, pixels"),
+    "unknown option": (["run", "pixels", "--gama", "1"], "--gamma"),
+    "wrong type": (["run", "pixels", "--gamma", "much"], "gamma"),
+    "gamma outside": (["run", "pixels", "--gamma", "1.5"], "gamma must lie in [0, 1], found 1.5"),
+    "too many directions": (["run", "pixels", "--size", "2"], "directions must be from 1 to 12"),
+    "no folder": (["run", "pixels", "--images", "folder", "--root", "nowhere"], "nowhere: no such folder"),
+    "unknown images": (["run", "pixels", "--images", "imagenet"], "imagenet"),
+    "seeds": (["run", "dynamics", "--seeds", "0"], "seeds must be at least 1"),
+    "depth": (["run", "dynamics", "--depths", "[0]"], "depths must be among 1, 2, 3, 4"),
+    "eps": (["run", "dynamics", "--eps", "0"], "eps must lie in"),
+    "no results": (["claims", "--out", "nowhere"], "nowhere: no finished experiment"),
+    "no report": (["report", "--out", "nowhere"], "nowhere: no finished experiment"),
+    "no checkpoint": (["probe", "nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
+    "damaged checkpoint": (["probe", "damaged.ckpt"], "damaged.ckpt: not a readable checkpoint"),
+    "unknown key": (["fit", "--config", "typo.yaml"], "momentun"),
+    "impossible size": (["fit", "--config", "size.yaml"], "features must be at most the 4 inputs"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, monkeypatch, capsys):
+    arguments, message = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    Path("damaged.ckpt").write_bytes(b"not a checkpoint")
+    Path("typo.yaml").write_text(yaml.safe_dump(config(model_momentun=0.5)))
+    Path("size.yaml").write_text(yaml.safe_dump(config(encoder={"features": 9})))
+    _, err = study(*arguments, code=2, capsys=capsys)
+    assert message in err
+    assert err.startswith("study: error: ")
+    assert len(err.strip().splitlines()) == 1
+    assert not list(tmp_path.rglob("runs/*/*/config.yaml")), "nothing may be written"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_cuda_without_a_gpu_is_refused(capsys):
+    _, err = study("run", "dynamics", "--device", "cuda", code=2, capsys=capsys)
+    assert "no CUDA device" in err
+
+
+def test_the_command_is_installed():
+    command = Path(sys.executable).with_name("study")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+    assert done.returncode == 0
+    assert "reproduce" in done.stdout
+
+
+def test_dynamics_follow_theory(runs, capsys):
+    """The whole experiment at two depths and one seed: every claim holds."""
+    out, _ = study("run", "dynamics", "--depths", "[1, 2]", "--seeds", "1", "--out", runs, "--device", "cpu", capsys=capsys)
+    assert "16 of 16 claims hold" in out
+    study("claims", "--out", runs, capsys=capsys)
+
+
+def test_identity_is_stable():
+    assert running.identity({"b": 1, "a": [1, 2]}) == running.identity({"a": [1, 2], "b": 1})
+    assert running.identity({"a": 1}) != running.identity({"a": 2})
