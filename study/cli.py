@@ -7,24 +7,10 @@ import json
 import sys
 import webbrowser
 from pathlib import Path
-from typing import NoReturn
 
-import jsonargparse
+from study.arguments import Parser
 
 COMMANDS = ("list", "run", "fit", "probe", "claims", "report", "reproduce")
-
-
-class Parser(jsonargparse.ArgumentParser):
-    """Says what is wrong in one line, with the valid options when one is unknown."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        text = " ".join(str(message).split())
-        if "nrecognized" in text or "not expected" in text or "not a valid" in text.lower():
-            options = sorted(o for action in self._actions for o in action.option_strings if o.startswith("--"))
-            if options:
-                text += f"; valid options: {' '.join(options)}"
-        print(f"study: error: {text}", file=sys.stderr)
-        sys.exit(2)
 
 
 def parser_of(command: str) -> Parser:
@@ -110,8 +96,9 @@ def print_claims(made: list) -> None:
 
 def study_fit(arguments: list[str]) -> int:
     """One Lightning run by LightningCLI: --config FILE, --print_config, --help."""
-    from study.running.run import Run, StudyCLI, execute
+    from study.running.run import Run, StudyCLI, execute, quiet
 
+    quiet()
     cli = StudyCLI(arguments)
     result = execute(Run("fit", "run", cli.resolved()), Path("runs"), " ".join(["study", *sys.argv[1:]]))
     print(f"run: {result.path}")

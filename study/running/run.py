@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 import torch
 import yaml
+from jsonargparse import ActionConfigFile
 from lightning import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningCLI
@@ -27,6 +28,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import datamodules
 import models
+from study.arguments import FitParser
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.running import provenance
@@ -51,6 +53,11 @@ class StudyCLI(LightningCLI):
             trainer_defaults={"max_epochs": 1},
             parser_kwargs={"prog": "study fit", "description": "Train one stack of networks."},
         )
+
+    def init_parser(self, **kwargs: Any) -> FitParser:
+        parser = FitParser(**kwargs)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a configuration, such as a run's config.yaml")
+        return parser
 
     def instantiate_classes(self) -> None:
         """Put off: the configuration must be known, and hashed, first."""
@@ -147,6 +154,8 @@ def execute(run: Run, out: Path, command: str = "") -> Result:
             *([RichProgressBar(leave=False)] if shown else []),
         ],
         "logger": logger,
+        "log_every_n_steps": 1,  # observers decide when to log
+        "enable_checkpointing": False,  # by our own callback
         "enable_model_summary": False,
         "enable_progress_bar": shown,
         "default_root_dir": path,
@@ -164,8 +173,6 @@ def execute(run: Run, out: Path, command: str = "") -> Result:
         reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
         write(path / "failed.json", json.dumps(reason, indent=1))
         raise
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     frame = table.frame()
     frame.insert(0, "run", path.name)
     seconds = time.monotonic() - start

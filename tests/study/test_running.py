@@ -17,7 +17,7 @@ from study.running import run as running
 from study.running.checkpoint import Checkpoint
 from study.running.run import Diverged, Run, execute
 
-SMALL = ["--size", "4", "--count", "300", "--directions", "6", "--updates", "20", "--batch", "16", "--seeds", "2"]
+SMALL = ["--size", "8", "--count", "300", "--directions", "6", "--updates", "20", "--batch", "16", "--seeds", "2"]
 
 
 def config(target="StopGradient", encoder=None, **changes):
@@ -67,6 +67,10 @@ def test_identity_holds_the_seed_and_the_defaults(runs):
     assert execute(Run("test", "x", stored), runs).path in paths  # a run's configuration is that run
 
 
+class Killed(Exception):
+    """Stands for whatever ends a process in the middle of a run."""
+
+
 @pytest.mark.parametrize(
     ("target", "options"),
     [
@@ -82,10 +86,10 @@ def test_interrupted_and_resumed_equals_uninterrupted(runs, target, options, mon
     def stop_after_saving(self, trainer, *args):
         saved(self, trainer, *args)
         if trainer.global_step == 6:  # past a checkpoint, at update 24 of 40
-            raise KeyboardInterrupt
+            raise Killed
 
     monkeypatch.setattr(Checkpoint, "on_train_batch_end", stop_after_saving)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         execute(Run("test", "r", config(target, **changes)), runs / "cut")
     assert not list((runs / "cut").rglob("done"))
     monkeypatch.setattr(Checkpoint, "on_train_batch_end", saved)
@@ -196,7 +200,7 @@ BAD = {
     "unknown option": (["run", "pixels", "--gama", "1"], "--gamma"),
     "wrong type": (["run", "pixels", "--gamma", "much"], "gamma"),
     "gamma outside": (["run", "pixels", "--gamma", "1.5"], "gamma must lie in [0, 1], found 1.5"),
-    "too many directions": (["run", "pixels", "--size", "2"], "directions must be from 1 to 12"),
+    "too many directions": (["run", "pixels", "--directions", "1000"], "directions must be from 1 to 768"),
     "no folder": (["run", "pixels", "--images", "folder", "--root", "nowhere"], "nowhere: no such folder"),
     "unknown images": (["run", "pixels", "--images", "imagenet"], "imagenet"),
     "seeds": (["run", "dynamics", "--seeds", "0"], "seeds must be at least 1"),
@@ -239,9 +243,9 @@ def test_the_command_is_installed():
 
 
 def test_dynamics_follow_theory(runs, capsys):
-    """The whole experiment at two depths and one seed: every claim holds."""
-    out, _ = study("run", "dynamics", "--depths", "[1, 2]", "--seeds", "1", "--out", runs, "--device", "cpu", capsys=capsys)
-    assert "16 of 16 claims hold" in out
+    """The whole experiment at one depth and seed: every claim holds."""
+    out, _ = study("run", "dynamics", "--depths", "[1]", "--seeds", "1", "--out", runs, "--device", "cpu", capsys=capsys)
+    assert "8 of 8 claims hold" in out
     study("claims", "--out", runs, capsys=capsys)
 
 
