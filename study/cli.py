@@ -29,13 +29,8 @@ def study_list(arguments: list[str]) -> int:
     from study.experiments import EXPERIMENTS
 
     for name, experiment in EXPERIMENTS.items():
-        claim = (inspect.getdoc(inspect.getmodule(experiment)) or "").split("\n\n")[1].splitlines()
         print(f"{name}: {experiment.expected}")
-        print(
-            "\n".join(
-                f"    {line}" for line in claim[: [*(i for i, x in enumerate(claim) if x.startswith("Command")), None][0]]
-            )
-        )
+        print("\n".join(f"    {line}" for line in experiment.statement().splitlines()))
     return 0
 
 
@@ -67,7 +62,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str) -> N
     from rich.console import Console
 
     from study.experiments import EXPERIMENTS
-    from study.report import page
+    from study.report import board, page
     from study.running import local, store
 
     console = Console()
@@ -80,6 +75,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str) -> N
     made = store.claims(found)
     store.save_claims(made, out)
     print_claims(made)
+    board.write_figures(found, out)
     console.print(f"page: {page.render(found, out)}", highlight=False, soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """What an experiment is: options, a plan of runs, claims and figures made from their tables."""
 
 import abc
+import inspect
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -56,6 +57,12 @@ class Experiment(abc.ABC):
     @abc.abstractmethod
     def figures(self, results: Results) -> dict[str, Figure]:
         """Figures by caption."""
+
+    @classmethod
+    def statement(cls) -> str:
+        """The claim as the experiment's module states it."""
+        doc = inspect.getdoc(inspect.getmodule(cls)) or ""
+        return doc.split("Claim: ")[1].split("\nCommand: ")[0]
 
     def reported(self, results: Results) -> list[dict[str, Any]]:
         """Rows of a table of further measurements that no claim is made of."""

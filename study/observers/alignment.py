@@ -20,9 +20,16 @@ def gains(map_Nkd: Tensor, Sxx_Sdd: Tensor, directions_Sdf: Tensor) -> Float[Ten
     return (map_Nkd @ Sv).norm(dim=1) / (directions_Sdf * Sv).sum(1)
 
 
-def top_rows(map_Nkd: Tensor, k: int) -> Float[Tensor, "N k d"]:
-    """Orthonormal rows that span the k strongest directions of W's row space (by singular value)."""
-    return torch.linalg.svd(map_Nkd, full_matrices=False)[2][:, :k]
+def top_rows(map_Nkd: Tensor, root_Sdd: Tensor, k: int) -> Float[Tensor, "N k d"]:
+    """The k strongest principal features of W x, as orthonormal rows in the whitened input z, x = root z,
+    Sxx = root root^T. In z the weight of a direction is its variance, so that directions in which x hardly varies, where
+    a fitted W is arbitrary, do not count."""
+    return torch.linalg.svd(map_Nkd @ root_Sdd, full_matrices=False)[2][:, :k]
+
+
+def whitened(basis_Sdk: Tensor, root_Sdd: Tensor) -> Float[Tensor, "S d k"]:
+    """An orthonormal basis, in the whitened input, of the features v_i^T x given as columns."""
+    return torch.linalg.qr(root_Sdd.mT @ basis_Sdk)[0]
 
 
 def overlap(rows_Nkd: Tensor, basis_Sdk: Tensor) -> Float[Tensor, "N"]:
@@ -85,7 +92,9 @@ class Alignment(Observer):
         features = [m.features() for m in moments]
         device = learner.device
         self.Sxx_Sdd = torch.stack([m.Sxx for m in moments]).to(device)
-        self.bases = {by: torch.stack([f.top(by, k) for f in features]).to(device) for by in ("rho", "lam")}
+        self.root_Sdd = torch.linalg.cholesky(self.Sxx_Sdd)
+        tops = {by: torch.stack([f.top(by, k) for f in features]).to(device) for by in ("rho", "lam")}
+        self.bases = {by: whitened(top, self.root_Sdd) for by, top in tops.items()}
         half = max(1, self.recorded // 2)
         chosen = [
             sorted({*f.rho.argsort(descending=True)[: self.recorded - half].tolist(), *range(min(half, d))})
@@ -124,7 +133,7 @@ class Alignment(Observer):
         for name, map_Nkd in maps.items():
             gain = gains(map_Nkd, self.Sxx_Sdd, self.directions_Sdf)
             metrics |= {f"{name}/gain/{i}": g for i, g in enumerate(gain.T)}
-            rows = top_rows(map_Nkd, self.k)
+            rows = top_rows(map_Nkd, self.root_Sdd, self.k)
             metrics |= {f"{name}/overlap/{by}": overlap(rows, basis) for by, basis in self.bases.items()}
             if isinstance(data, NoisyPixels):
                 D_SdK = data.D_SdK.to(map_Nkd)

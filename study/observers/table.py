@@ -24,7 +24,9 @@ class Table(Callback):
         """Append one value per network and metric."""
         if not metrics:
             return
-        values = torch.stack([v.detach().double() for v in metrics.values()]).cpu()
+        # Gathered on the accelerator, where there is one, and copied from there once.
+        device = max((v.device for v in metrics.values()), key=lambda d: d.type != "cpu")
+        values = torch.stack([v.detach().to(device, torch.float64) for v in metrics.values()]).cpu()
         self.blocks.append({"step": step, "time": time, "metrics": list(metrics), "values": values})
         scalars = {f"{name}/mean": mean for name, mean in zip(metrics, values.mean(1).tolist(), strict=True)}
         if 1 < values.shape[1] <= SHOWN:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import inspect
 import io
 import math
 from pathlib import Path
@@ -42,12 +41,11 @@ def _section(record: Record) -> dict[str, Any]:
         for f in dataclasses.fields(record.experiment)
         if getattr(record.experiment, f.name) != getattr(defaults, f.name)
     }
-    doc = inspect.getdoc(inspect.getmodule(type(record.experiment))) or ""
     claims: list[Claim] = record.experiment.claims(record.results)
     title = record.experiment.name + "".join(f", {k} {v}" for k, v in options.items() if k in ("images", "device"))
     return {
         "title": title,
-        "summary": doc.split("\n\n")[1].removeprefix("Claim: "),
+        "summary": record.experiment.statement(),
         "command": record.command,
         "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "defaults",
         "hardware": provenance["hardware"],

@@ -27,6 +27,7 @@ class Record:
     command: str
     seconds: float
     finished: str
+    variant: str  # hash of the options
 
 
 def _options(experiment: Experiment) -> dict[str, Any]:
@@ -63,7 +64,9 @@ def records(out: Path) -> list[Record]:
                 content = json.loads(path.read_text())
                 results = {role: _read(path.parent / run) for role, run in content["runs"].items()}
                 experiment = make(**content["options"])
-                found.append(Record(experiment, results, content["command"], content["seconds"], content["finished"]))
+                found.append(
+                    Record(experiment, results, content["command"], content["seconds"], content["finished"], path.stem)
+                )
             except (KeyError, TypeError, json.JSONDecodeError) as error:
                 raise ValueError(f"{path}: not a record of experiment {name} ({error}); delete it and run again") from error
     if not found:

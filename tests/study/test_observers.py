@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from datamodules import GaussianPairs, Moments, NoisyPixels
 from models import EMA, Encoder, Learner, Pixels, StopGradient
 from study.observers import Alignment, Health, Loss, Probe, Table
-from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows
+from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
 from study.observers.loss import Diverged
@@ -60,10 +60,11 @@ def test_gain_of_rotated_diagonal_networks():
     Sxx = Q @ torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)) @ Q.T
     W = (U * g) @ Q.T
     torch.testing.assert_close(gains(W[None], Sxx[None], Q[None])[0], g)
-    rows = top_rows(W[None], 2)
-    assert float(overlap(rows, Q[None, :, :2])) == pytest.approx(1)
-    assert float(overlap(rows, Q[None, :, 2:])) == pytest.approx(0, abs=1e-12)
-    assert float(overlap(rows, Q[None, :, 1:3])) == pytest.approx(0.5)
+    root = torch.linalg.cholesky(Sxx[None])
+    rows = top_rows(W[None], root, 2)
+    for first, expected in ((0, 1.0), (1, 0.5), (2, 0.0)):
+        found = overlap(rows, whitened(Q[None, :, first : first + 2], root))
+        assert float(found) == pytest.approx(expected, abs=1e-12)
 
 
 def test_gain_where_moments_do_not_commute():

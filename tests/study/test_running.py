@@ -140,6 +140,7 @@ def test_an_experiment_leaves_runs_claims_and_page(finished, capsys):
     links = re.findall(r"(?:src|href)=[\"']([^#\"'][^\"']*)", page.replace("xlink:href", "link"))
     assert not links, "the page must be self-contained"
     assert page.count("<svg") == 2
+    assert list(finished.glob("pixels/figures-*/events.out.tfevents.*")), "the figures belong into TensorBoard too"
     failed = list(finished.rglob("failed.json"))
     assert failed, "the rate of 5 must have diverged and dropped out of the tuning"
     study("report", "--out", finished, capsys=capsys)
@@ -191,7 +192,7 @@ def test_fit_takes_a_runs_configuration(tmp_path, capsys, monkeypatch):
 
 def test_list_names_every_experiment(capsys):
     out, _ = study("list", capsys=capsys)
-    assert "dynamics" in out and "pixels" in out and "Claim" in out
+    assert "dynamics" in out and "pixels" in out and "JEPA" in out
 
 
 BAD = {
