@@ -7,7 +7,8 @@ Command: study run pixels [--images parquet --root FOLDER]
 Expected on the built-in images: shares near 0.02 and 0.9, JEPA about 30 points ahead; on CIFAR-10 about 12.
 Time: about 4 minutes on 2 CPU cores.
 
-Learning rates are tuned for each objective and encoder on the validation split, over the same grid, on a seed of their own.
+Learning rates are tuned for each objective and encoder on the validation split, over the same grid, on a seed of their own;
+a rate that diverges for any of the final seeds gives way to the next best below it.
 """
 
 from collections.abc import Generator
@@ -114,26 +115,33 @@ class Pixels(Experiment):
         }  # fmt: skip
         return Run(self.name, name, config)
 
-    def tune(self, objective: Objective, encoder: str) -> Generator[dict[str, Run], Results, float]:
-        """The rate with the best validation probe after a whole training; rates that diverge drop out."""
-        role, rates = f"tune-{objective}-{encoder}", list(self.rates)
+    def tune(self, objective: Objective, encoder: str) -> Generator[dict[str, Run], Results, list[float]]:
+        """Rates that do not diverge over a whole training, best validation probe first."""
+        role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
         while rates:
-            seed = [TUNING_SEED]
             try:
-                results = yield {role: self.run(role, objective, encoder, rates, seed * len(rates), seed, every=self.updates)}
+                results = yield {role: self.run(role, objective, encoder, rates, seed * len(rates), seed, self.updates)}
             except Diverged as stop:
                 rates = [rate for rate in rates if rate < stop.lr]
                 continue
-            return rates[int(np.argmax(final(results[role], VALIDATION)))]
+            return [rates[i] for i in np.argsort(-final(results[role], VALIDATION))]
         raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
 
     def plan(self) -> Plan:
+        seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:
             for objective in TARGETS:
-                rate = yield from self.tune(objective, encoder)
-                role, seeds = f"{objective}-{encoder}", list(range(self.seeds))
-                every = max(1, self.updates // 5)
-                yield {role: self.run(role, objective, encoder, [rate] * self.seeds, seeds, seeds, every)}
+                ranked = yield from self.tune(objective, encoder)
+                role = f"{objective}-{encoder}"
+                while ranked:
+                    try:
+                        yield {role: self.run(role, objective, encoder, ranked[:1] * self.seeds, seeds, seeds, every)}
+                    except Diverged as stop:  # the tuning seed was luckier: take the next best below
+                        ranked = [rate for rate in ranked if rate < stop.lr]
+                        continue
+                    break
+                else:
+                    raise ValueError(f"{role} diverges at every rate that its tuning survived; give lower --rates")
 
     def claims(self, results: Results) -> list[Claim]:
         where = f"pixels/{self.images}"
@@ -173,7 +181,7 @@ class Pixels(Experiment):
             for objective in TARGETS:
                 result, tuning = results[f"{objective}-{encoder}"], results[f"tune-{objective}-{encoder}"]
                 metrics = {"test probe, %": TEST, "random encoder, %": RANDOM, "raw pixels, %": RAW}
-                row = {"encoder": encoder, "objective": objective.upper()}
+                row = {"encoder": encoder, "objective": objective.upper(), "lr": f"{result.config['model']['lr'][0]:g}"}
                 for name, metric in metrics.items():
                     row[name] = spread(100 * final(result, metric), 1)
                 for name, metric in zip(("share, linear map", "share, Jacobian"), SHARES, strict=True):
