@@ -53,4 +53,6 @@ class Observer(Callback, abc.ABC):
         data = trainer.datamodule  # type: ignore[attr-defined]
         with torch.no_grad():
             metrics = self.measure(learner, data, last=done == data.updates)
-        table_of(trainer).record(trainer, done, learner.time(done), {**constants, **metrics})
+        table = table_of(trainer)
+        table.record(trainer, done, learner.time(done), constants, curve=False)
+        table.record(trainer, done, learner.time(done), metrics)

@@ -20,14 +20,23 @@ class Table(Callback):
     def __init__(self) -> None:
         self.blocks: list[dict[str, Any]] = []  # step, time [N], metrics (M names), values [M, N]
 
-    def record(self, trainer: Trainer, step: int, time: Float[Tensor, "N"], metrics: dict[str, Float[Tensor, "N"]]) -> None:
-        """Append one value per network and metric."""
+    def record(
+        self,
+        trainer: Trainer,
+        step: int,
+        time: Float[Tensor, "N"],
+        metrics: dict[str, Float[Tensor, "N"]],
+        curve: bool = True,
+    ) -> None:
+        """Append one value per network and metric; constants (`curve` false) are kept out of TensorBoard."""
         if not metrics:
             return
         # Gathered on the accelerator, where there is one, and copied from there once.
         device = max((v.device for v in metrics.values()), key=lambda d: d.type != "cpu")
         values = torch.stack([v.detach().to(device, torch.float64) for v in metrics.values()]).cpu()
         self.blocks.append({"step": step, "time": time, "metrics": list(metrics), "values": values})
+        if not curve:
+            return
         scalars = {f"{name}/mean": mean for name, mean in zip(metrics, values.mean(1).tolist(), strict=True)}
         if 1 < values.shape[1] <= SHOWN:
             for name, row in zip(metrics, values.tolist(), strict=True):

@@ -141,7 +141,7 @@ def execute(run: Run, out: Path, command: str = "") -> Result:
     table = Table()
     chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
     saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
-    logger = TensorBoardLogger(path, name="", version="", default_hp_metric=False)
+    logger = TensorBoardLogger(path, name="", version="")
     options, learner, data = cli.build()
     shown = sys.stderr.isatty()
     options |= {
