@@ -9,7 +9,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 
 def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """Print the first sentence of what is wrong, and the options of the same section where a name is unknown."""
+    """Print what is wrong in one line, and the options of the same section where a name is unknown."""
     text = " ".join(str(message).split())
     if "nrecognized" in text or "accept" in text:
         options = sorted({o for action in parser._actions for o in action.option_strings if o.startswith("--")})

@@ -4,7 +4,7 @@ Claim: Under the hard distractor (K directions of covariance gamma A^2 above mos
 trained as JEPA has a distractor share of at most 0.05 and trained as MAE of at least 0.5, and JEPA's linear probe is at
 least 8 points better.
 Command: study run pixels [--images parquet --root FOLDER]
-Expected on the built-in images: shares near 0.02 and 0.9, JEPA about 30 points ahead; on CIFAR-10 about 12.
+Expected on the built-in images: shares near 0.02 and 0.9, JEPA about 27 points ahead; on CIFAR-10 about 11.
 Time: about 4 minutes on 2 CPU cores.
 
 Learning rates are tuned for each objective and encoder on the validation split, over the same grid, on a seed of their own;
