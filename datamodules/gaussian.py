@@ -7,10 +7,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules import random
-from datamodules.moments import Moments
+from datamodules.moments import Features, Moments
 from datamodules.pairs import EVALUATION, Batch, Pairs
 
 BASIS, SAMPLES = 1, 2  # streams of random numbers
+
+
+def exact_batch(moments: list[Moments]) -> Batch:
+    """Moments of S data sets as a batch for full-gradient training."""
+    return {name: torch.stack([getattr(m, name) for m in moments]) for name in ("Sxx", "Syx", "Syy")}
 
 
 class GaussianPairs(Pairs):
@@ -72,6 +77,11 @@ class GaussianPairs(Pairs):
         Sxx, Syx, Syy = (self._rotated(v) for v in (self.lam_SD / self.rho_SD, self.lam_SD, self._var_y_SD()))
         return [Moments(*stack) for stack in zip(Sxx, Syx, Syy, strict=True)]
 
+    def features(self) -> list[Features]:
+        """The features, in the order of the arguments."""
+        Sxx = self._rotated(self.lam_SD / self.rho_SD)
+        return [Features(lam, rho, self.basis_dd, S) for lam, rho, S in zip(self.lam_SD, self.rho_SD, Sxx, strict=True)]
+
     def sample(
         self, update: int, count: int, device: torch.device | str = "cpu", first: int = 0
     ) -> tuple[Float[Tensor, "S count d"], Float[Tensor, "S count d"]]:
@@ -86,8 +96,7 @@ class GaussianPairs(Pairs):
         return x @ basis.T, y @ basis.T
 
     def setup(self, stage: str | None = None) -> None:
-        moments = self.moments()
-        self._exact = {name: torch.stack([getattr(m, name) for m in moments]) for name in ("Sxx", "Syx", "Syy")}
+        self._exact = exact_batch(self.moments())
 
     def pairs(self, update: int, device: torch.device) -> Batch:
         if self.batch is None:

@@ -17,12 +17,13 @@ class Features:
 
     Feature i is the linear function x -> v_i . x with |v_i| = 1 and Syx v_i = rho_i Sxx v_i; lam_i = v_i^T Syx v_i.
     `directions` holds v_i as columns. Where Sxx and Syx commute these are their common eigenvectors (Littwin et al.
-    2024, section 2); otherwise the directions are orthogonal in the metric Sxx.
+    2024, section 2); otherwise the directions are orthogonal in the metric Sxx, which is kept as `metric`.
     """
 
     lam: Float[Tensor, "d"]
     rho: Float[Tensor, "d"]
     directions: Float[Tensor, "d d"]
+    metric: Float[Tensor, "d d"]
 
     def top(self, by: str, k: int) -> Float[Tensor, "d k"]:
         """An orthonormal basis of the span of the k features with the largest `by` ("lam" or "rho")."""
@@ -74,6 +75,24 @@ class Moments:
             count,
         )
 
+    def check(self, tolerance: float = 1e-9) -> None:
+        """Refuse matrices that no pairs (x, y) can have.
+
+        Raises:
+            ValueError: Sxx or Syy is not symmetric positive semidefinite, or the joint covariance of (x, y) is indefinite
+                (some |rho| is so large that Syy cannot hold it); names the offending eigenvalue.
+        """
+        for name, S in (("Sxx", self.Sxx), ("Syy", self.Syy)):
+            gap = float((S - S.T).abs().max() / S.abs().max())
+            if not gap <= tolerance:
+                raise ValueError(f"{name} must be symmetric, found entries that differ by {gap:.3g} of the largest")
+        joint = torch.cat([torch.cat([self.Sxx, self.Syx.T], 1), torch.cat([self.Syx, self.Syy], 1)])
+        where = "Syx is inconsistent with Sxx and Syy (some |rho| is too large): their joint covariance"
+        for name, S in (("Sxx", self.Sxx), ("Syy", self.Syy), (where, joint)):
+            values = torch.linalg.eigvalsh(S)
+            if not values[0] >= -tolerance * values[-1].abs():
+                raise ValueError(f"{name} must be positive semidefinite, found eigenvalue {float(values[0]):.3g}")
+
     def features(self, tolerance: float = 1e-9) -> Features:
         """Solve Syx v = rho Sxx v; Syx enters by its symmetric part (the two views play the same role).
 
@@ -99,4 +118,4 @@ class Moments:
         lam = ((symmetric.cpu() @ vectors) * vectors).sum(0)
         order = lam.argsort(descending=True)
         device = self.Sxx.device
-        return Features(lam[order].to(device), rho[order].to(device), vectors[:, order].to(device))
+        return Features(lam[order].to(device), rho[order].to(device), vectors[:, order].to(device), self.Sxx)

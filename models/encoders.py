@@ -25,8 +25,8 @@ class Encoder(nn.Module):
         hidden: widths of the hidden layers; depth L = len(hidden) + 1. Non-linear encoders have one to three.
         features: dimension k of the features, at most `inputs`.
         activation: "linear" or the nonlinearity s.
-        eps: scale of the initial product of weights; each layer starts at eps^(1/L).
-        init: "balanced" (orthogonal, Littwin et al. 2024) or "normal" (ordinary).
+        eps: scale of the initial product of weights, one for all networks or one per network; layers start at eps^(1/L).
+        init: "balanced" (orthogonal, Littwin et al. 2024), "unbalanced" (layers of different scale) or "normal" (ordinary).
         seeds: one initialisation seed per network; their number is N.
         dtype: "float32" or "float64".
 
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         hidden: list[int],
         features: int,
         activation: Activation = "linear",
-        eps: float = 0.01,
+        eps: float | list[float] = 0.01,
         init: Init = "balanced",
         seeds: list[int] = [0],  # noqa: B006 - LightningCLI shows the default; it is never changed
         dtype: Literal["float32", "float64"] = "float32",
@@ -51,17 +51,20 @@ class Encoder(nn.Module):
             raise ValueError(f"every layer needs at least one unit, found widths {self.sizes}")
         if features > inputs:
             raise ValueError(f"features must be at most the {inputs} inputs, found {features}")
-        if not 0 < eps < float("inf"):
-            raise ValueError(f"eps must be positive and finite, found {eps}")
         if activation not in get_args(Activation):
             raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, found {activation!r}")
         if activation != "linear" and not 1 <= len(hidden) <= 3:
             raise ValueError(f"a {activation} encoder has one to three hidden layers, found {len(hidden)}")
         if not seeds:
             raise ValueError("seeds must hold one seed per network, found none")
-        self.activation, self.eps, self.init, self.seeds = activation, eps, init, list(seeds)
+        scales = [float(eps)] * len(seeds) if isinstance(eps, int | float) else list(eps)
+        if len(scales) != len(seeds):
+            raise ValueError(f"eps holds {len(scales)} scales for {len(seeds)} networks; give one, or one per network")
+        if not all(0 < scale < float("inf") for scale in scales):
+            raise ValueError(f"eps must be positive and finite, found {eps}")
+        self.activation, self.eps, self.init, self.seeds = activation, scales, init, list(seeds)
         self.dtype = getattr(torch, dtype)
-        self.layers = nn.ParameterList(w.to(self.dtype) for w in weights(self.seeds, self.sizes, eps, init))
+        self.layers = nn.ParameterList(w.to(self.dtype) for w in weights(self.seeds, self.sizes, scales, init))
         self.biases = nn.ParameterList(
             torch.zeros(len(seeds), 1, width, dtype=self.dtype) for width in self.sizes[1:] if not self.linear
         )

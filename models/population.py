@@ -8,12 +8,37 @@ With Wbar = W_L ... W_1, target matrix T and R = V Wbar Sxx - T Syx:
 Written out instead of left to autograd: several times faster for small matrices, and the same formula as on paper.
 """
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from models.encoders import Encoder
 from models.targets import Target
+
+
+def products(layers: Sequence[Tensor]) -> list[Float[Tensor, "N _ d"]]:
+    """W_1, W_2 W_1, ..., Wbar."""
+    return list(accumulate(layers, lambda product, layer: layer @ product))
+
+
+def gradients(
+    layers: Sequence[Tensor], head: Tensor, T: Tensor, Sxx: Float[Tensor, "S d d"], Syx: Float[Tensor, "S d d"]
+) -> tuple[list[Tensor], Tensor, Float[Tensor, "N"]]:
+    """Gradients with respect to the layers and the head, and the part of each loss that depends on them:
+    loss - 1/2 tr(T Syy T^T). The target matrix T is a constant."""
+    partial = products(layers)
+    VW, TSyx = head @ partial[-1], T @ Syx
+    R = VW @ Sxx - TSyx
+    G = head.mT @ R  # gradient with respect to W_i ... W_1, from i = L down
+    made = []
+    for i in range(len(layers) - 1, 0, -1):
+        made.append(G @ partial[i - 1].mT)
+        G = layers[i].mT @ G
+    made.append(G)
+    return made[::-1], R @ partial[-1].mT, (VW * (R - TSyx)).sum((-2, -1)) / 2
 
 
 @torch.no_grad()
@@ -26,17 +51,8 @@ def backward(encoder: Encoder, head: Tensor, target: Target, moments: dict[str, 
     if not encoder.linear:
         raise ValueError(f"exact moments train linear encoders only, found {encoder.activation}; give the data a batch size")
     layers = list(encoder.layers)
-    products = [layers[0].detach()]
-    for layer in layers[1:]:
-        products.append(layer @ products[-1])
-    Wbar = products[-1]
-    T = target.matrix(encoder, Wbar)
-    VW, TSyx = head @ Wbar, T @ moments["Syx"]
-    R = VW @ moments["Sxx"] - TSyx
-    head.grad = R @ Wbar.mT
-    G = head.mT @ R  # gradient with respect to W_i ... W_1, from i = L down
-    for i in range(len(layers) - 1, 0, -1):
-        layers[i].grad = G @ products[i - 1].mT
-        G = layers[i].mT @ G
-    layers[0].grad = G
-    return ((VW * (R - TSyx)).sum((-2, -1)) + (T * (T @ moments["Syy"])).sum((-2, -1))) / 2
+    T = target.matrix(encoder, products(layers)[-1])
+    made, head.grad, loss = gradients(layers, head, T, moments["Sxx"], moments["Syx"])
+    for layer, gradient in zip(layers, made, strict=True):
+        layer.grad = gradient
+    return loss + (T * (T @ moments["Syy"])).sum((-2, -1)) / 2

@@ -35,25 +35,28 @@ def study_list(arguments: list[str]) -> int:
 
 
 def study_run(arguments: list[str]) -> int:
-    """Run an experiment: study run NAME [options]; study run NAME --help lists its options."""
-    from study.experiments import EXPERIMENTS
+    """Run an experiment: study run NAME [options]; study run NAME --help lists its options. NAME `linear` stands for all
+    experiments on linear networks, at their defaults."""
+    from study.experiments import EXPERIMENTS, LINEAR
 
-    names = ", ".join(EXPERIMENTS)
+    names = ", ".join([*EXPERIMENTS, "linear"])
     if arguments[:1] in (["-h"], ["--help"]):
         print(f"usage: study run NAME [options]\n\n{study_run.__doc__}\n\nNAME is one of: {names}")
         return 0
-    if not arguments or arguments[0] not in EXPERIMENTS:
+    if not arguments or arguments[0] not in [*EXPERIMENTS, "linear"]:
         found = repr(arguments[0]) if arguments else "nothing"
         raise ValueError(f"expected the name of an experiment, found {found}; choose one of: {names}")
-    make = EXPERIMENTS[arguments[0]]
-    parser = Parser(prog=f"study run {arguments[0]}", description=inspect.getdoc(make), exit_on_error=True)
-    parser.add_class_arguments(make, skip={"device"})
+    made = LINEAR if arguments[0] == "linear" else (EXPERIMENTS[arguments[0]],)
+    about = inspect.getdoc(made[0]) if len(made) == 1 else "All experiments on linear networks, at their defaults."
+    parser = Parser(prog=f"study run {arguments[0]}", description=about, exit_on_error=True)
+    if len(made) == 1:
+        parser.add_class_arguments(made[0], skip={"device"})
     add_out(parser, device=True)
     parser.add_argument("--launcher", choices=("local",), default="local", help="where runs are started")
     options = vars(parser.parse_args(arguments[1:]))
     out, choice = options.pop("out"), options.pop("device")
     options.pop("launcher")
-    run_experiments([(arguments[0], options)], out, choice)
+    run_experiments([(experiment.name, options) for experiment in made], out, choice)
     return 0
 
 
@@ -92,11 +95,11 @@ def print_claims(made: list) -> None:
 
 def study_fit(arguments: list[str]) -> int:
     """One Lightning run by LightningCLI: --config FILE, --print_config, --help."""
-    from study.running.run import Run, StudyCLI, execute, quiet
+    from study.running.training import StudyCLI, Training, quiet
 
     quiet()
     cli = StudyCLI(arguments)
-    result = execute(Run("fit", "run", cli.resolved()), Path("runs"), " ".join(["study", *sys.argv[1:]]))
+    result = Training("fit", "run", cli.resolved()).execute(Path("runs"), " ".join(["study", *sys.argv[1:]]))
     print(f"run: {result.path}")
     return 0
 

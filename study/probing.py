@@ -16,7 +16,7 @@ from study.observers.extract import extract
 from study.observers.probe import Probe, Sample
 from study.report import figures
 from study.running.local import device_of
-from study.running.run import StudyCLI, quiet
+from study.running.training import StudyCLI, quiet
 
 
 def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPixels]:

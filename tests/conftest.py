@@ -10,9 +10,9 @@ with hook, warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import study.cli
     import study.experiments
-    import study.running.run
+    import study.running.training
 
-    study.running.run.quiet()
+    study.running.training.quiet()
 
 
 @pytest.fixture

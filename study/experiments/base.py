@@ -2,17 +2,18 @@
 
 import abc
 import inspect
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from study.running.run import Result, Run
 
 Results = dict[str, Result]
-Plan = Generator[dict[str, Run], Results, None]
+Plan = Generator[Mapping[str, Run], Results, None]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,32 @@ class Experiment(abc.ABC):
     @abc.abstractmethod
     def claims(self, results: Results) -> list[Claim]:
         """Claims with their verdicts, from the tables alone."""
+
+    def claim(
+        self,
+        name: str,
+        statement: str,
+        source: str,
+        predicted: str,
+        values: ArrayLike,
+        holds: bool,
+        measured: float | None = None,
+        n: int | None = None,
+    ) -> Claim:
+        """A claim whose interval is the range of `values`; by default `measured` is their mean and n their number."""
+        found = np.atleast_1d(np.asarray(values, dtype=float))
+        return Claim(
+            f"{self.name}/{name}",
+            self.name,
+            statement,
+            source,
+            predicted,
+            float(found.mean() if measured is None else measured),
+            float(found.min()),
+            float(found.max()),
+            found.size if n is None else n,
+            bool(holds),
+        )
 
     @abc.abstractmethod
     def figures(self, results: Results) -> dict[str, Figure]:

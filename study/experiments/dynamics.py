@@ -13,7 +13,6 @@ Each run trains one stack on exact moments in float64: two data sets (rho varied
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -21,9 +20,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Experiment, Plan, Results, curves
+from study.experiments.base import Claim, Experiment, Plan, Results
+from study.experiments.linear import FRACTION, TARGETS, first_reached, trained_gains, training
 from study.report import figures
-from study.running.run import Run
+from study.running.training import Training
 from study.theory import exact, flow
 
 RHO = (0.6, 0.68, 0.76, 0.84, 0.92, 1.0)
@@ -31,8 +31,6 @@ SETS = {"equal lambda": (1.0,) * 6, "lambda against rho": (1.0, 0.96, 0.92, 0.88
 MULTIPLES = (1.0, 2**0.5, 2.0)
 # Largest rates at which Euler's step stays within 1 % of the flow, by depth.
 RATES = {"jepa": {1: 0.0125, 2: 0.015, 3: 0.02, 4: 0.025}, "mae": {1: 0.01, 2: 0.007, 3: 0.006, 4: 0.005}}
-TARGETS: dict[flow.Objective, str] = {"jepa": "models.StopGradient", "mae": "models.Pixels"}
-FRACTION = 0.5  # threshold of every critical time: this fraction of the feature's own fixed point
 TOLERANCE = 0.01
 MEASUREMENTS = 800  # dense enough to interpolate the steepest part at twice the base rate; half as dense is not
 
@@ -78,43 +76,23 @@ class Dynamics(Experiment):
     def plan(self) -> Plan:
         yield {f"{objective}-L{depth}": self.run(objective, depth) for objective, depth in self.roles()}
 
-    def run(self, objective: flow.Objective, depth: int) -> Run:
-        networks, rate, d = self.networks(), RATES[objective][depth], len(RHO)
+    def run(self, objective: flow.Objective, depth: int) -> Training:
+        networks, rate = self.networks(), RATES[objective][depth]
         end = max(np.max(exact.critical_time(objective, lam, RHO, depth, self.eps, 0.98)) for lam in SETS.values())
         every = max(1, round(1.05 * end / rate / MEASUREMENTS))
-        encoder = {"inputs": d, "hidden": [d] * (depth - 1), "features": d, "eps": self.eps, "dtype": "float64"}
-        encoder["seeds"] = [seed for seed, _, _ in networks]
-        data = {"lam": [list(SETS[s]) for _, s, _ in networks], "rho": [list(RHO) for _ in networks], "basis": "rotated"}
-        config = {
-            "trainer": {
-                "accelerator": self.device,
-                "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": every, "k": 2}}],
-            },
-            "model": {
-                "encoder": {"class_path": "models.Encoder", "init_args": encoder},
-                "target": {"class_path": TARGETS[objective]},
-                "lr": [rate * multiple for _, _, multiple in networks],
-            },
-            "data": {
-                "class_path": "datamodules.GaussianPairs",
-                "init_args": {**data, "updates": MEASUREMENTS * every, "chunk": every},
-            },
-        }
-        return Run(self.name, f"{objective}-L{depth}", config)
+        seeds, lam = [seed for seed, _, _ in networks], [list(SETS[s]) for _, s, _ in networks]
+        lr = [rate * multiple for _, _, multiple in networks]
+        return training(
+            self.name, f"{objective}-L{depth}", objective, self.device, lam, [list(RHO)] * len(lam), depth, self.eps, seeds, lr,
+            every, MEASUREMENTS,
+        )  # fmt: skip
 
     def gains(self, results: Results, objective: flow.Objective, depth: int) -> tuple[NDArray, NDArray, NDArray]:
         """Times [T, N], trained gains and theory's gains [T, N, d] of a run, features in the order of RHO; read once."""
         result = results[f"{objective}-L{depth}"]
         if result.path in self._gains:
             return self._gains[result.path]
-        measured, order = [], []
-        for feature in range(len(RHO)):
-            _, times, values = curves(result, f"linear/gain/{feature}")
-            measured.append(values)
-            order.append(curves(result, f"feature-{feature}/rho")[2][0])
-        # The table numbers features by falling lambda; within equal lambda the number is arbitrary, so sort by rho.
-        by_rho = np.argsort(np.array(order).T, axis=1)
-        gain = np.take_along_axis(np.stack(measured, -1), by_rho[None], axis=2)
+        times, gain = trained_gains(result, np.array(RHO))
         lam = np.array([SETS[s] for _, s, _ in self.networks()])
         theory = exact.trajectory(objective, times[..., None], lam, np.array(RHO), depth, self.eps)
         self._gains[result.path] = times, gain, theory
@@ -133,7 +111,7 @@ class Dynamics(Experiment):
         times, gain, _ = self.gains(results, objective, depth)
         chosen = [i for i, (_, s, m) in enumerate(self.networks()) if s == data and m == 1]
         level = FRACTION * flow.fixed_point(objective, RHO, depth)
-        return np.array([[np.interp(u, w, times[:, n]) for w, u in zip(gain[:, n].T, level, strict=True)] for n in chosen])
+        return first_reached(times[:, chosen], gain[:, chosen], level)
 
     def claims(self, results: Results) -> list[Claim]:
         multiples = np.array([m for _, _, m in self.networks()])
@@ -150,8 +128,8 @@ class Dynamics(Experiment):
                     "theory section 2",
                     f"0 (<= {TOLERANCE:g})",
                     worst,
-                    worst.max(),
                     worst.max() <= TOLERANCE,
+                    measured=worst.max(),
                 )
             )
             one = np.array([[error[self.networks().index((0, s, m))] for m in MULTIPLES] for s in SETS])
@@ -164,9 +142,7 @@ class Dynamics(Experiment):
                     "Euler's method",
                     "1",
                     slopes,
-                    slopes.mean(),
                     abs(slopes - 1).max() <= 0.15,
-                    n=slopes.size,
                 )
             )
             out += self.orders(results, objective, depth)
@@ -185,7 +161,6 @@ class Dynamics(Experiment):
             "theory section 4",
             f"{predicted:.3f}",
             ratio,
-            ratio.mean(),
             np.abs(ratio / predicted - 1).max() <= 0.01,
         )
         lam = SETS["lambda against rho"]
@@ -200,26 +175,9 @@ class Dynamics(Experiment):
             "theory sections 3 and 4",
             f"{expected:+.2f}",
             found,
-            found.mean(),
             np.abs(found - expected).max() < 1e-9,
         )
         return [slow, order]
-
-    def claim(
-        self, name: str, statement: str, source: str, predicted: str, values: NDArray, measured: Any, holds: Any, n: int = 0
-    ) -> Claim:
-        return Claim(
-            f"dynamics/{name}",
-            self.name,
-            statement,
-            source,
-            predicted,
-            float(measured),
-            float(values.min()),
-            float(values.max()),
-            n or self.seeds,
-            bool(holds),
-        )
 
     def figures(self, results: Results) -> dict[str, Figure]:
         panels = {(o, L): self.gains(results, o, L) for o, L in self.roles()}

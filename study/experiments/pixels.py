@@ -11,7 +11,7 @@ Learning rates are tuned for each objective and encoder on the validation split,
 a rate that diverges for any of the final seeds gives way to the next best below it.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from matplotlib.figure import Figure
 
 from datamodules.images import Source
 from study.experiments.base import Claim, Experiment, Plan, Results, curves, final
+from study.experiments.linear import TARGETS
 from study.report import figures
 from study.report.statistics import interval, spread
-from study.running.run import Diverged, Run
+from study.running.training import Diverged, Training
 from study.theory.flow import Objective
 
-TARGETS: dict[Objective, str] = {"jepa": "models.StopGradient", "mae": "models.Pixels"}
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
     "linear": {"hidden": [64, 64], "features": 64, "activation": "linear", "eps": 0.6**3},
@@ -83,7 +83,7 @@ class Pixels(Experiment):
 
     def run(
         self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
-    ) -> Run:
+    ) -> Training:
         same = {"every": every}
         config = {
             "trainer": {
@@ -113,9 +113,9 @@ class Pixels(Experiment):
                 },
             },
         }  # fmt: skip
-        return Run(self.name, name, config)
+        return Training(self.name, name, config)
 
-    def tune(self, objective: Objective, encoder: str) -> Generator[dict[str, Run], Results, list[float]]:
+    def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Training], Results, list[float]]:
         """Rates that do not diverge over a whole training, best validation probe first."""
         role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
         while rates:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from study.report.statistics import interval
-from study.theory import flow
+from study.theory import asymptotic, exact, flow
 
 COLOURS: dict[flow.Objective, str] = {"jepa": "#0b6e99", "mae": "#c4501b"}
 STYLES = {"mlp": "-", "linear": "--"}
@@ -67,6 +67,34 @@ def critical_times(
         panel.legend(frameon=False, fontsize=8)
         _tidy(panel)
     axes["jepa"].set_ylabel("critical time / the smallest")
+    return figure
+
+
+def times_over_scale(
+    measured: Mapping[tuple[flow.Objective, int], NDArray], eps: Mapping[int, Sequence[float]], rho: NDArray, fraction: float
+) -> Figure:
+    """Critical times over eps: integrated (dots), exact (lines), leading order (dotted)."""
+    figure = Figure(figsize=(2.5 * len(eps) + 0.8, 5.2), layout="constrained")
+    axes = figure.subplots(2, len(eps), squeeze=False)
+    norm, colours = Normalize(rho.min(), rho.max()), colormaps["viridis"]
+    for (objective, depth), times in measured.items():
+        panel = axes[list(COLOURS).index(objective), list(eps).index(depth)]
+        scale = np.logspace(np.log10(min(eps[depth])), np.log10(max(eps[depth])), 60)
+        for i, r in enumerate(rho):
+            panel.plot(
+                scale, exact.critical_time(objective, 1.0, r, depth, scale, fraction), color=colours(norm(r)), linewidth=1.2
+            )
+            if objective == "jepa" or depth > 1:
+                panel.plot(scale, asymptotic.critical_time(objective, 1.0, r, depth, scale), ":", color=colours(norm(r)))
+            panel.plot(eps[depth], times[:, i], ".", color=colours(norm(r)), markersize=6)
+        panel.set(title=f"{objective.upper()}, depth L = {depth}", xscale="log", yscale="log")
+        panel.title.set_fontsize(10)
+        _tidy(panel)
+    for panel in axes[-1]:
+        panel.set_xlabel("initial scale eps")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("critical time t* (gradient flow)")
+    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label="regression coefficient rho", shrink=0.6, pad=0.01)
     return figure
 
 
@@ -138,5 +166,171 @@ def probe(table: pd.DataFrame) -> Figure:
         axes.plot(np.full(len(group), i), 100 * group["test"], ".", color=COLOURS["jepa"])
     axes.set_xticks(range(len(groups)), [f"{name}\n{tap}" for (name, tap), _ in groups], fontsize=8)
     axes.set_ylabel("linear probe, test accuracy (%)")
+    _tidy(axes)
+    return figure
+
+
+def flip_depths(predicted: Mapping[str, NDArray], trained: NDArray, depths: Sequence[int]) -> Figure:
+    """Predicted against trained flip depths, one panel per prediction; area of a dot: number of pairs."""
+    figure = Figure(figsize=(4.2 * len(predicted), 3.9), layout="constrained")
+    for axes, (name, values) in zip(figure.subplots(1, len(predicted), squeeze=False)[0], predicted.items(), strict=True):
+        places, counts = np.unique(np.stack([values, trained]), axis=1, return_counts=True)
+        axes.plot([0.5, len(depths) + 1.5], [0.5, len(depths) + 1.5], color="grey", linewidth=0.8)
+        axes.scatter(*places, s=6 * counts, color=COLOURS["jepa"], alpha=0.7)
+        ticks = [*depths, len(depths) + 1]
+        axes.set(
+            xticks=ticks, yticks=ticks, xlabel=f"flip depth by {name}", ylabel="flip depth of trained networks", aspect="equal"
+        )
+        _tidy(axes)
+    return figure
+
+
+def phase_diagram(
+    panels: Mapping[tuple[flow.Objective, float, int], tuple[NDArray, NDArray]],
+    field: tuple[NDArray, NDArray],
+    points: tuple[NDArray, NDArray],
+) -> Figure:
+    """Log ratio of critical times: theory as a field, trained networks as dots; columns are depths."""
+    rows = list(dict.fromkeys((o, eps) for o, eps, _ in panels))
+    columns = list(dict.fromkeys(L for _, _, L in panels))
+    figure = Figure(figsize=(2.5 * len(columns) + 1.2, 2.3 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
+    colours, norm = colormaps["RdBu_r"], Normalize(-0.25, 0.25)
+    x, y = np.meshgrid(*points)
+    for (objective, eps, depth), (theory, trained) in panels.items():
+        panel = axes[rows.index((objective, eps)), columns.index(depth)]
+        panel.pcolormesh(*field, np.log(theory), cmap=colours, norm=norm, shading="nearest", rasterized=True)
+        panel.contour(*field, np.log(theory), levels=[0], colors="black", linewidths=0.9)
+        panel.scatter(x, y, c=np.log(trained), cmap=colours, norm=norm, s=13, edgecolors="black", linewidths=0.4)
+        panel.set_title(f"{objective.upper()}, L = {depth}, eps = {eps:g}", fontsize=9)
+    for panel in axes[-1]:
+        panel.set_xlabel("rho_b / rho_a")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("lambda_a / lambda_b")
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.5, pad=0.01, extend="both")
+    bar.set_label("log (t*_a / t*_b): blue, high rho first; red, high lambda first")
+    return figure
+
+
+def over_parameter(
+    panels: Mapping[str, tuple[NDArray, NDArray, NDArray, NDArray]], rho: NDArray, xlabel: str, ylabel: str, columns: int
+) -> Figure:
+    """Theory (x, [x, features], lines) and measurement (x, [x, features], dots) over a parameter on a logarithmic axis."""
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.3 * columns + 0.8, 2.5 * rows), layout="constrained")
+    norm, colours = Normalize(rho.min(), rho.max()), colormaps["viridis"]
+    axes = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    for panel, (title, (x, theory, points, measured)) in zip(axes.flat, panels.items(), strict=False):
+        for i, r in enumerate(rho):
+            panel.plot(x, theory[:, i], color=colours(norm(r)), linewidth=1.2)
+            panel.plot(points, measured[:, i], ".", color=colours(norm(r)), markersize=6)
+        panel.set_xscale("log")
+        panel.set_title(title, fontsize=9)
+        _tidy(panel)
+    for panel in axes[-1]:
+        panel.set_xlabel(xlabel)
+    for panel in axes[:, 0]:
+        panel.set_ylabel(ylabel)
+    figure.colorbar(ScalarMappable(norm, colours), ax=axes, label="regression coefficient rho", shrink=0.6, pad=0.01)
+    return figure
+
+
+def survival(panels: Mapping[tuple[flow.Objective, int], tuple[NDArray, NDArray, NDArray, NDArray]], rho: NDArray) -> Figure:
+    """Threshold of weight decay over rho (line) and features that were kept (filled) or lost (open)."""
+    depths = list(dict.fromkeys(L for _, L in panels))
+    figure = Figure(figsize=(2.7 * len(depths) + 0.6, 5.0), layout="constrained")
+    axes = figure.subplots(2, len(depths), sharex=True, squeeze=False)
+    for (objective, depth), (x, threshold, ratio, kept) in panels.items():
+        panel, colour = axes[list(COLOURS).index(objective), depths.index(depth)], COLOURS[objective]
+        where = np.broadcast_to(rho, ratio.shape)
+        near = (ratio > 0.8 * np.interp(where, x, threshold)) & (ratio < 1.25 * np.interp(where, x, threshold))
+        panel.plot(x, threshold, color="black", linewidth=1)
+        panel.plot(where[kept & near], ratio[kept & near], "o", color=colour, markersize=4)
+        panel.plot(where[~kept & near], ratio[~kept & near], "o", color=colour, markersize=4, fillstyle="none")
+        panel.set_title(f"{objective.upper()}, depth L = {depth}", fontsize=10)
+        panel.set_yscale("log")
+        _tidy(panel)
+    for panel in axes[-1]:
+        panel.set_xlabel("regression coefficient rho")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("weight decay eta / lambda")
+    return figure
+
+
+def kept_features(kept: Mapping[tuple[flow.Objective, int], NDArray], lam: NDArray, rho: NDArray) -> Figure:
+    """Features of all networks in the plane of rho and lambda, filled where kept."""
+    depths = list(dict.fromkeys(L for _, L in kept))
+    figure = Figure(figsize=(3.0 * len(depths) + 0.6, 5.4), layout="constrained")
+    axes = figure.subplots(2, len(depths), sharex=True, sharey=True, squeeze=False)
+    x, y = np.meshgrid(np.linspace(rho.min(), rho.max(), 50), np.linspace(lam.min(), lam.max(), 50))
+    for (objective, depth), filled in kept.items():
+        panel, colour = axes[list(COLOURS).index(objective), depths.index(depth)], COLOURS[objective]
+        panel.contour(x, y, x * y, levels=6, colors="lightgrey", linewidths=0.8)
+        panel.plot(rho[filled], lam[filled], "o", color=colour, markersize=4)
+        panel.plot(rho[~filled], lam[~filled], "o", color=colour, markersize=4, fillstyle="none", alpha=0.6)
+        panel.set_title(f"{objective.upper()}, depth L = {depth}", fontsize=10)
+        panel.spines[["top", "right"]].set_visible(False)
+    for panel in axes[-1]:
+        panel.set_xlabel("regression coefficient rho")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("covariance lambda")
+    return figure
+
+
+def shares_over_samples(shares: Mapping[str, Mapping[flow.Objective, Sequence[tuple[float, float, float, float]]]]) -> Figure:
+    """(samples, share, low, high) per model (panel) and objective (colour)."""
+    figure = Figure(figsize=(3.4 * len(shares), 3.0), layout="constrained")
+    for axes, (model, members) in zip(
+        figure.subplots(1, len(shares), sharey=True, squeeze=False)[0], shares.items(), strict=True
+    ):
+        for objective, values in members.items():
+            n, mean, low, high = np.array(values).T
+            shifted = n * (1.04 if objective == "mae" else 0.96)
+            axes.errorbar(
+                shifted, mean, (mean - low, high - mean), marker="o", markersize=4, capsize=2, color=COLOURS[objective],
+                label=objective.upper(),
+            )  # fmt: skip
+        axes.set(xscale="log", xlabel="samples", ylim=(-0.03, 1.03), title=model)
+        _tidy(axes)
+        axes.legend(frameon=False, fontsize=8)
+    figure.axes[0].set_ylabel("share with the right order")
+    return figure
+
+
+def measured_over_exact(panels: Mapping[tuple[flow.Objective, int], tuple[NDArray, NDArray]], rho: NDArray) -> Figure:
+    """Measured over exact critical times, log-log, one panel per objective and depth."""
+    figure = Figure(figsize=(2.9 * len(panels) + 0.8, 3.0), layout="constrained")
+    for axes, ((objective, depth), (theory, measured)) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        shown = axes.scatter(theory, measured, c=rho, s=8, cmap="viridis", vmin=rho.min(), vmax=rho.max())
+        line = np.array([theory.min(), theory.max()])
+        axes.plot(line, line, color="grey", linewidth=0.8)
+        axes.set(xscale="log", yscale="log", title=f"{objective.upper()}, L = {depth}", xlabel="exact critical time")
+        _tidy(axes)
+    figure.axes[0].set_ylabel("critical time of trained network")
+    figure.colorbar(shown, ax=figure.axes, label="rho", shrink=0.8, pad=0.01)
+    return figure
+
+
+def correlations(found: Mapping[str, Mapping[flow.Objective, NDArray]]) -> Figure:
+    """One value per seed (dots) and mean with interval, by variation (row) and objective (colour)."""
+    figure = Figure(figsize=(7.2, 0.42 * len(found) + 1), layout="constrained")
+    axes = figure.subplots()
+    for row, members in enumerate(found.values()):
+        for objective, values in members.items():
+            y = row + (0.17 if objective == "mae" else -0.17)
+            mean, low, high = interval(values)
+            axes.plot(values, np.full(len(values), y), ".", color=COLOURS[objective], alpha=0.35)
+            axes.errorbar(
+                mean, y, xerr=[[mean - low], [high - mean]], fmt="o", color=COLOURS[objective], markersize=4, capsize=2
+            )
+    axes.set_yticks(range(len(found)), list(found))
+    axes.invert_yaxis()
+    axes.axvline(0, color="grey", linewidth=0.8)
+    for objective, colour in COLOURS.items():
+        axes.plot([], [], "o", color=colour, label=objective.upper())
+    axes.set_xlabel("rank correlation with the exact theory")
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
     _tidy(axes)
     return figure

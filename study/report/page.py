@@ -19,7 +19,7 @@ from study.running.store import Record
 def number(value: float) -> str:
     """Three significant digits."""
     if not math.isfinite(value):
-        return "unbounded"
+        return "nothing" if math.isnan(value) else "unbounded"
     return f"{value:.3g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
@@ -48,7 +48,7 @@ def _section(record: Record) -> dict[str, Any]:
         "summary": record.experiment.statement(),
         "command": record.command,
         "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "defaults",
-        "hardware": provenance["hardware"],
+        "hardware": f"{provenance['hardware']}; at most {max(r.provenance['peak_memory_mb'] for r in record.results.values())} MB",
         "seconds": round(record.seconds),
         "runs": len(record.results),
         "networks": sum(r.table["network"].nunique() for r in record.results.values()),

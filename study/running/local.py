@@ -8,7 +8,8 @@ from rich.console import Console
 
 from study.experiments.base import Experiment, Results
 from study.running import store
-from study.running.run import Diverged, Result, Run, execute
+from study.running.run import Result, Run
+from study.running.training import Diverged
 
 
 def device_of(choice: str) -> str:
@@ -46,6 +47,6 @@ def perform(experiment: Experiment, out: Path, command: str, console: Console) -
 
 def _timed(role: str, run: Run, out: Path, command: str, console: Console) -> Result:
     start = time.monotonic()
-    result = execute(run, out, command)
+    result = run.execute(out, command)
     console.print(f"  {role:<24} {time.monotonic() - start:6.1f} s  {result.path}", highlight=False, soft_wrap=True)
     return result

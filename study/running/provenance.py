@@ -3,7 +3,9 @@
 import datetime
 import importlib.metadata
 import platform
+import resource
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,13 @@ def hardware(device: torch.device) -> str:
     return f"{processor()}, {torch.get_num_threads()} threads"
 
 
+def peak_memory(device: torch.device) -> int:
+    """Most bytes this process has held so far: of the GPU's memory on a GPU, of the machine's elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def collect(device: torch.device, command: str, seconds: float) -> dict[str, Any]:
     """The provenance record of a run."""
     return {
@@ -55,4 +64,5 @@ def collect(device: torch.device, command: str, seconds: float) -> dict[str, Any
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
+        "peak_memory_mb": round(peak_memory(device) / 2**20),
     }

@@ -1,18 +1,15 @@
-"""One run: a LightningCLI configuration, an identity, a folder, and a table when it is done.
+"""One run: a configuration, an identity, a folder, and a table when it is done.
 
-    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  events.out.tfevents.*
-                                        checkpoints/  done (written last)
+    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last), and where it
+                                        was trained events.out.tfevents.*  checkpoints/
 
 A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
 """
 
+import abc
 import hashlib
 import json
-import logging
 import os
-import sys
-import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,69 +17,8 @@ from typing import Any
 import pandas as pd
 import torch
 import yaml
-from jsonargparse import ActionConfigFile
-from lightning import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
 
-import datamodules
-import models
-from study.arguments import FitParser
-from study.observers import Loss, Table
-from study.observers.loss import Diverged
 from study.running import provenance
-from study.running.checkpoint import Checkpoint
-
-__all__ = ["Diverged", "Run", "StudyCLI", "execute"]
-
-
-class StudyCLI(LightningCLI):
-    """LightningCLI of a Learner on Pairs. It only parses; `build` makes the objects once the run has its folder."""
-
-    def __init__(self, args: dict[str, Any] | list[str]) -> None:
-        super().__init__(
-            models.Learner,
-            datamodules.Pairs,
-            subclass_mode_data=True,
-            run=False,
-            args=args,
-            seed_everything_default=False,  # every random number here has a seed of its own
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            trainer_defaults={"max_epochs": 1},
-            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks."},
-        )
-
-    def init_parser(self, **kwargs: Any) -> FitParser:
-        parser = FitParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a configuration, such as a run's config.yaml")
-        return parser
-
-    def instantiate_classes(self) -> None:
-        """Put off: the configuration must be known, and hashed, first."""
-
-    def resolved(self) -> dict[str, Any]:
-        """The whole configuration, defaults filled in, as plain values; the device is named, not "auto"."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
-        config.pop("config", None)
-        if config["trainer"]["accelerator"] in ("auto", "gpu"):
-            config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
-        return config
-
-    def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
-        """The trainer's options (callbacks made), the learner and the data."""
-        made = self.parser.instantiate_classes(self.config)
-        return made["trainer"].as_dict(), made["model"], made["data"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run to be done: `config` has the keys trainer, model and data of `study fit --config`."""
-
-    experiment: str
-    name: str
-    config: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -101,6 +37,46 @@ class Result:
         return json.loads((self.path / "provenance.json").read_text())
 
 
+@dataclass(frozen=True)
+class Run(abc.ABC):
+    """A run to be done."""
+
+    experiment: str
+    name: str
+    config: dict[str, Any]
+
+    @abc.abstractmethod
+    def execute(self, out: Path, command: str = "") -> Result:
+        """Do the run under the folder `out`, resume it, or read it if it is done."""
+
+    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+        """Where a run of this configuration, defaults filled in, has its files."""
+        return Path(out) / self.experiment / f"{self.name}-{identity(resolved)}"
+
+
+def stored(path: Path) -> Result | None:
+    """The result of a run that is done."""
+    return Result(path, pd.read_parquet(path / "metrics.parquet")) if (path / "done").exists() else None
+
+
+def begin(path: Path, config: dict[str, Any]) -> None:
+    """Make a run's folder and write its configuration."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "failed.json").unlink(missing_ok=True)
+    write(path / "config.yaml", yaml.safe_dump(config))
+
+
+def finish(path: Path, frame: pd.DataFrame, device: torch.device, command: str, seconds: float) -> Result:
+    """Write what a finished run leaves: provenance, table, and `done` last."""
+    frame.insert(0, "run", path.name)
+    write(path / "provenance.json", json.dumps(provenance.collect(device, command, seconds), indent=1))
+    with (path / "metrics.parquet.partial").open("wb") as file:
+        frame.to_parquet(file, index=False)
+    os.replace(path / "metrics.parquet.partial", path / "metrics.parquet")
+    write(path / "done", "")
+    return Result(path, frame)
+
+
 def identity(config: dict[str, Any]) -> str:
     """Eight hex digits of the SHA-256 of the resolved configuration, seeds and device included."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
@@ -111,83 +87,3 @@ def write(path: Path, content: str | bytes) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content.encode() if isinstance(content, str) else content)
     os.replace(partial, path)
-
-
-def quiet() -> None:
-    """Lightning's hints that do not apply: the loader only counts, and the data are made on the device."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
-
-
-def execute(run: Run, out: Path, command: str = "") -> Result:
-    """Do a run, resume it, or read it if it is done.
-
-    Raises:
-        Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
-        ValueError: the configuration is impossible; nothing was written.
-    """
-    quiet()
-    cli = StudyCLI(run.config)
-    config = cli.resolved()
-    path = Path(out) / run.experiment / f"{run.name}-{identity(config)}"
-    if (path / "done").exists():
-        return Result(path, pd.read_parquet(path / "metrics.parquet"))
-    table = Table()
-    chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
-    saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
-    logger = TensorBoardLogger(path, name="", version="")
-    options, learner, data = cli.build()
-    shown = sys.stderr.isatty()
-    options |= {
-        "accelerator": config["trainer"]["accelerator"],
-        "devices": 1 if options["devices"] == "auto" else options["devices"],
-        "callbacks": [
-            table,
-            Loss(every=chunk),
-            *(options["callbacks"] or []),
-            saver,
-            *([RichProgressBar(leave=False)] if shown else []),
-        ],
-        "logger": logger,
-        "log_every_n_steps": 1,  # observers decide when to log
-        "enable_checkpointing": False,  # by our own callback
-        "enable_model_summary": False,
-        "enable_progress_bar": shown,
-        "default_root_dir": path,
-    }
-    trainer = Trainer(**options)
-    data.setup("fit")  # bad data is refused before anything is written
-    path.mkdir(parents=True, exist_ok=True)
-    (path / "failed.json").unlink(missing_ok=True)
-    write(path / "config.yaml", yaml.safe_dump(config))
-    logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
-    start = time.monotonic()
-    try:
-        trainer.fit(learner, datamodule=data, ckpt_path=saver.path if saver.path.exists() else None, weights_only=True)
-    except Diverged as failure:
-        reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
-        write(path / "failed.json", json.dumps(reason, indent=1))
-        raise
-    frame = table.frame()
-    frame.insert(0, "run", path.name)
-    seconds = time.monotonic() - start
-    write(path / "provenance.json", json.dumps(provenance.collect(learner.device, command, seconds), indent=1))
-    with (path / "metrics.parquet.partial").open("wb") as file:
-        frame.to_parquet(file, index=False)
-    os.replace(path / "metrics.parquet.partial", path / "metrics.parquet")
-    write(path / "done", "")
-    return Result(path, frame)
-
-
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested configuration as TensorBoard's hyper-parameters: dotted names, values as text."""
-    out: dict[str, str] = {}
-    for name, value in config.items():
-        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
-    return out

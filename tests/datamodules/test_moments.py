@@ -93,3 +93,20 @@ def test_samples_have_the_exact_moments(rho):
 def test_bad_input_is_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"Sxx": torch.tensor([[1.0, 0.3], [0.0, 1.0]])}, "Sxx must be symmetric"),
+        ({"Sxx": torch.diag(torch.tensor([1.0, -0.25]))}, "Sxx must be positive semidefinite, found eigenvalue -0.25"),
+        ({"Syy": torch.diag(torch.tensor([1.0, -0.5]))}, "Syy must be positive semidefinite, found eigenvalue -0.5"),
+        ({"Syx": torch.diag(torch.tensor([0.5, 1.5]))}, r"\|rho\| is too large.* found eigenvalue -0.5"),
+    ],
+)
+def test_moments_that_no_pairs_have_are_refused(change, message):
+    eye = torch.eye(2, dtype=torch.float64)
+    parts = {"Sxx": eye, "Syx": 0.5 * eye, "Syy": eye}
+    Moments(**parts).check()
+    with pytest.raises(ValueError, match=message):
+        Moments(**parts | {name: value.double() for name, value in change.items()}).check()

@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from study import cli
-from study.running import run as running
 from study.running.checkpoint import Checkpoint
-from study.running.run import Diverged, Run, execute
+from study.running.run import identity
+from study.running.training import Diverged, Training
 
 SMALL = ["--size", "8", "--count", "300", "--directions", "6", "--updates", "20", "--batch", "16", "--seeds", "2"]
 
@@ -44,14 +44,14 @@ def config(target="StopGradient", encoder=None, **changes):
 
 
 def test_a_finished_run_has_its_files_and_is_not_done_again(runs):
-    first = execute(Run("test", "one", config()), runs)
+    first = Training("test", "one", config()).execute(runs)
     names = {p.name.split(".tfevents")[0] for p in first.path.iterdir()}
     assert {"config.yaml", "provenance.json", "metrics.parquet", "checkpoints", "done", "events.out"} <= names
     table = pd.read_parquet(first.path / "metrics.parquet")
     assert list(table.columns) == ["run", "network", "step", "time", "metric", "value"]
     assert not table.duplicated(["network", "step", "metric"]).any()
     changed = (first.path / "metrics.parquet").stat().st_mtime_ns
-    again = execute(Run("test", "one", config()), runs)
+    again = Training("test", "one", config()).execute(runs)
     assert again.path == first.path
     assert (first.path / "metrics.parquet").stat().st_mtime_ns == changed
     pd.testing.assert_frame_equal(again.table, first.table, check_dtype=False)
@@ -60,11 +60,11 @@ def test_a_finished_run_has_its_files_and_is_not_done_again(runs):
 
 
 def test_identity_holds_the_seed_and_the_defaults(runs):
-    paths = {execute(Run("test", "x", config(**c)), runs).path for c in ({}, {"data_seed": 1}, {"data_chunk": 5})}
+    paths = {Training("test", "x", config(**c)).execute(runs).path for c in ({}, {"data_seed": 1}, {"data_chunk": 5})}
     assert len(paths) == 3
     stored = yaml.safe_load((next(iter(paths)) / "config.yaml").read_text())
     assert stored["model"]["momentum"] == 0.0  # a default that was not given
-    assert execute(Run("test", "x", stored), runs).path in paths  # a run's configuration is that run
+    assert Training("test", "x", stored).execute(runs).path in paths  # a run's configuration is that run
 
 
 class Killed(Exception):
@@ -80,7 +80,7 @@ class Killed(Exception):
 )  # fmt: skip
 def test_interrupted_and_resumed_equals_uninterrupted(runs, target, options, monkeypatch):
     changes = {f"model_{k}": v for k, v in options.items()}
-    whole = execute(Run("test", "r", config(target, **changes)), runs / "whole")
+    whole = Training("test", "r", config(target, **changes)).execute(runs / "whole")
     saved = Checkpoint.on_train_batch_end
 
     def stop_after_saving(self, trainer, *args):
@@ -90,19 +90,19 @@ def test_interrupted_and_resumed_equals_uninterrupted(runs, target, options, mon
 
     monkeypatch.setattr(Checkpoint, "on_train_batch_end", stop_after_saving)
     with pytest.raises(Killed):
-        execute(Run("test", "r", config(target, **changes)), runs / "cut")
+        Training("test", "r", config(target, **changes)).execute(runs / "cut")
     assert not list((runs / "cut").rglob("done"))
     monkeypatch.setattr(Checkpoint, "on_train_batch_end", saved)
-    resumed = execute(Run("test", "r", config(target, **changes)), runs / "cut")
+    resumed = Training("test", "r", config(target, **changes)).execute(runs / "cut")
     pd.testing.assert_frame_equal(resumed.table, whole.table, check_exact=True)
     weights = [torch.load(r.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (whole, resumed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_divergence_keeps_the_last_good_checkpoint(runs):
-    run = Run("test", "d", config("Pixels", encoder={"eps": 1.0}, model_lr=[0.05, 3.0], data_updates=400, data_chunk=2))
+    run = Training("test", "d", config("Pixels", encoder={"eps": 1.0}, model_lr=[0.05, 3.0], data_updates=400, data_chunk=2))
     with pytest.raises(Diverged, match=r"network 1 .* update \d+"):
-        execute(run, runs)
+        run.execute(runs)
     (folder,) = (runs / "test").iterdir()
     reason = json.loads((folder / "failed.json").read_text())
     assert reason["network"] == 1
@@ -251,5 +251,5 @@ def test_dynamics_follow_theory(runs, capsys):
 
 
 def test_identity_is_stable():
-    assert running.identity({"b": 1, "a": [1, 2]}) == running.identity({"a": [1, 2], "b": 1})
-    assert running.identity({"a": 1}) != running.identity({"a": 2})
+    assert identity({"b": 1, "a": [1, 2]}) == identity({"a": [1, 2], "b": 1})
+    assert identity({"a": 1}) != identity({"a": 2})

@@ -1,0 +1,144 @@
+"""What the experiments on deep linear networks share: integrations on Gaussian pairs, and reading them back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from study.experiments.base import Experiment, curves
+from study.running.integration import Integration
+from study.running.run import Result
+from study.running.training import Training
+from study.theory import exact, flow
+from study.theory.flow import Objective
+
+OBJECTIVES: tuple[Objective, Objective] = ("jepa", "mae")
+TARGETS: dict[Objective, str] = {"jepa": "models.StopGradient", "mae": "models.Pixels"}
+FRACTION = 0.5  # threshold of critical times: this fraction of the feature's own fixed point, unless a claim names another
+HALF = "half of the fixed point"
+
+
+@dataclass
+class LinearExperiment(Experiment):
+    """Base of experiments made of integrated gradient flows.
+
+    Args:
+        tolerance: relative error of one step of the integrator.
+    """
+
+    tolerance: float = 1e-6
+
+    def integration(
+        self,
+        name: str,
+        objective: Objective,
+        lam: ArrayLike,
+        rho: ArrayLike,
+        depth: int,
+        eps: ArrayLike,
+        until: ArrayLike,
+        levels: dict[str, NDArray] | None = None,
+        fractions: list[float] | None = None,
+        hidden: int | None = None,
+        features: int | None = None,
+        seeds: list[int] | None = None,
+        init: str = "balanced",
+        basis: str = "rotated",
+        **more: Any,
+    ) -> Integration:
+        """Gradient flow of N networks on pairs with lam, rho [N, d], exact moments, from scales eps [N] until times [N]."""
+        lam, rho = (np.asarray(v, dtype=float) for v in np.broadcast_arrays(lam, rho))
+        N, d = lam.shape
+        encoder = {
+            "inputs": d,
+            "hidden": [hidden or d] * (depth - 1),
+            "features": features or d,
+            "eps": np.broadcast_to(eps, N).tolist(),
+            "init": init,
+            "seeds": seeds or list(range(N)),
+        }
+        data = {"lam": lam.tolist(), "rho": rho.tolist(), "basis": basis}
+        config = {
+            "device": self.device,
+            "objective": objective,
+            "encoder": encoder,
+            "data": {"class_path": "datamodules.GaussianPairs", "init_args": data},
+            "until": np.broadcast_to(until, N).tolist(),
+            "tolerance": self.tolerance,
+            "levels": {level: np.broadcast_to(v, lam.shape).tolist() for level, v in (levels or {}).items()},
+            "fractions": fractions or [],
+        }
+        return Integration(self.name, name, config | more)
+
+    def race(self, name: str, objective: Objective, lam: NDArray, rho: NDArray, depth: int, eps: ArrayLike) -> Integration:
+        """Networks [N] of a few features [N, d] each, until all features have reached half of their fixed points."""
+        until = exact.critical_time(objective, lam, rho, depth, np.broadcast_to(eps, len(lam))[:, None], FRACTION).max(1)
+        half = FRACTION * flow.fixed_point(objective, rho, depth)
+        return self.integration(name, objective, lam, rho, depth, eps, 1.01 * until, {HALF: half}, basis="diagonal")
+
+
+def training(
+    experiment: str,
+    name: str,
+    objective: Objective,
+    device: str,
+    lam: list[list[float]],
+    rho: list[list[float]],
+    depth: int,
+    eps: float,
+    seeds: list[int],
+    lr: list[float],
+    every: int,
+    measurements: int,
+    batch: int | None = None,
+    **model: Any,
+) -> Training:
+    """N deep linear networks trained by Lightning in float64 on pairs with lam, rho [N, d], gains recorded every `every`
+    updates; exact moments, or minibatches of `batch` pairs."""
+    d = len(lam[0])
+    encoder = {"inputs": d, "hidden": [d] * (depth - 1), "features": d, "eps": eps, "dtype": "float64", "seeds": seeds}
+    data = {"lam": lam, "rho": rho, "basis": "rotated", "updates": measurements * every, "chunk": every, "batch": batch}
+    config = {
+        "trainer": {
+            "accelerator": device,
+            "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": every, "k": 2}}],
+        },
+        "model": {
+            "encoder": {"class_path": "models.Encoder", "init_args": encoder},
+            "target": {"class_path": TARGETS[objective]},
+            "lr": lr,
+            **model,
+        },
+        "data": {"class_path": "datamodules.GaussianPairs", "init_args": data},
+    }
+    return Training(experiment, name, config)
+
+
+def trained_gains(result: Result, rho: NDArray) -> tuple[NDArray, NDArray]:
+    """Times [T, N] and gains [T, N, d] of a trained stack, features in the order of rho [d], which differ."""
+    measured, order = [], []
+    for feature in range(len(rho)):
+        _, times, values = curves(result, f"linear/gain/{feature}")
+        measured.append(values)
+        order.append(curves(result, f"feature-{feature}/rho")[2][0])
+    # The table numbers features by falling lambda; within equal lambda the number is arbitrary, so go by rho.
+    by_rho = np.argsort(np.array(order).T, axis=1)[:, np.argsort(np.argsort(rho))]
+    return times, np.take_along_axis(np.stack(measured, -1), by_rho[None], axis=2)
+
+
+def first_reached(times: NDArray, gain: NDArray, level: NDArray) -> NDArray:
+    """First time [N, d] at which gains [T, N, d] have reached level [d]; infinite where they never do."""
+    above = gain >= level
+    index = np.maximum(above.argmax(0), 1)
+    t0, t1 = (np.take_along_axis(np.broadcast_to(times[..., None], gain.shape), i[None], 0)[0] for i in (index - 1, index))
+    w0, w1 = (np.take_along_axis(gain, i[None], 0)[0] for i in (index - 1, index))
+    return np.where(above.any(0), t0 + (level - w0) / (w1 - w0) * (t1 - t0), np.inf)
+
+
+def read(result: Result, metric: str) -> NDArray:
+    """The last values [N, f] of a metric recorded per feature, such as "gain" or "crossing/<level>"."""
+    rows = result.table[result.table["metric"].str.fullmatch(rf"{metric}/\d+")]
+    rows = rows.assign(feature=rows["metric"].str.rsplit("/", n=1).str[1].astype(int))
+    last = rows.sort_values("step", kind="stable").groupby(["network", "feature"])["value"].last()
+    return last.unstack("feature").to_numpy()

@@ -1,0 +1,140 @@
+"""A stack of networks trained by Lightning, configured by LightningCLI."""
+
+import json
+import logging
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from jsonargparse import ActionConfigFile
+from lightning import Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import datamodules
+import models
+from study.arguments import FitParser
+from study.observers import Loss, Table
+from study.observers.loss import Diverged
+from study.running.checkpoint import Checkpoint
+from study.running.run import Result, Run, begin, finish, stored, write
+
+__all__ = ["Diverged", "StudyCLI", "Training"]
+
+
+class StudyCLI(LightningCLI):
+    """LightningCLI of a Learner on Pairs. It only parses; `build` makes the objects once the run has its folder."""
+
+    def __init__(self, args: dict[str, Any] | list[str]) -> None:
+        super().__init__(
+            models.Learner,
+            datamodules.Pairs,
+            subclass_mode_data=True,
+            run=False,
+            args=args,
+            seed_everything_default=False,  # every random number here has a seed of its own
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            trainer_defaults={"max_epochs": 1},
+            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks."},
+        )
+
+    def init_parser(self, **kwargs: Any) -> FitParser:
+        parser = FitParser(**kwargs)
+        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a configuration, such as a run's config.yaml")
+        return parser
+
+    def instantiate_classes(self) -> None:
+        """Put off: the configuration must be known, and hashed, first."""
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration, defaults filled in, as plain values; the device is named, not "auto"."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        config.pop("config", None)
+        if config["trainer"]["accelerator"] in ("auto", "gpu"):
+            config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
+        return config
+
+    def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
+        """The trainer's options (callbacks made), the learner and the data."""
+        made = self.parser.instantiate_classes(self.config)
+        return made["trainer"].as_dict(), made["model"], made["data"]
+
+
+def quiet() -> None:
+    """Lightning's hints that do not apply: the loader only counts, and the data are made on the device."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message=".*torch.jit.script. is deprecated.*")
+    warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
+
+
+class Training(Run):
+    """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
+
+    def execute(self, out: Path, command: str = "") -> Result:
+        """Train, from the checkpoint where there is one.
+
+        Raises:
+            Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
+            ValueError: the configuration is impossible; nothing was written.
+        """
+        quiet()
+        cli = StudyCLI(self.config)
+        config = cli.resolved()
+        path = self.folder(out, config)
+        if done := stored(path):
+            return done
+        table = Table()
+        chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
+        saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
+        logger = TensorBoardLogger(path, name="", version="")
+        options, learner, data = cli.build()
+        shown = sys.stderr.isatty()
+        options |= {
+            "accelerator": config["trainer"]["accelerator"],
+            "devices": 1 if options["devices"] == "auto" else options["devices"],
+            "callbacks": [
+                table,
+                Loss(every=chunk),
+                *(options["callbacks"] or []),
+                saver,
+                *([RichProgressBar(leave=False)] if shown else []),
+            ],
+            "logger": logger,
+            "log_every_n_steps": 1,  # observers decide when to log
+            "enable_checkpointing": False,  # by our own callback
+            "enable_model_summary": False,
+            "enable_progress_bar": shown,
+            "default_root_dir": path,
+        }
+        trainer = Trainer(**options)
+        data.setup("fit")  # bad data is refused before anything is written
+        begin(path, config)
+        logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
+        start = time.monotonic()
+        try:
+            trainer.fit(learner, datamodule=data, ckpt_path=saver.path if saver.path.exists() else None, weights_only=True)
+        except Diverged as failure:
+            reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
+            write(path / "failed.json", json.dumps(reason, indent=1))
+            raise
+        return finish(path, table.frame(), learner.device, command, time.monotonic() - start)
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested configuration as TensorBoard's hyper-parameters: dotted names, values as text."""
+    out: dict[str, str] = {}
+    for name, value in config.items():
+        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return out

@@ -1,0 +1,95 @@
+"""Every experiment on linear networks, small, through the command line: runs, claims, figures, page."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+
+from study import cli
+from study.experiments import (
+    LINEAR,
+    bottleneck,
+    critical_times,
+    ema,
+    flips,
+    generative,
+    noncommuting,
+    phases,
+    predictor_rate,
+    robustness,
+    weight_decay,
+)
+from study.experiments.flips import flip_depth
+
+SMALL = {
+    "critical_times": ["--tolerance", "1e-5"],
+    "phases": ["--points", "2", "--tolerance", "1e-4"],
+    "flips": ["--pairs", "3", "--tolerance", "1e-4"],
+    "generative": ["--seeds", "2", "--tolerance", "1e-4"],
+    "noncommuting": ["--networks", "3", "--tolerance", "1e-4"],
+    "predictor_rate": ["--tolerance", "1e-5"],
+    "weight_decay": ["--tolerance", "1e-5"],
+    "ema": ["--tolerance", "1e-6"],
+    "bottleneck": ["--networks", "3", "--tolerance", "1e-4"],
+    "robustness": ["--seeds", "2", "--tolerance", "1e-4"],
+}
+
+
+def test_every_linear_experiment_is_here():
+    assert {e.name for e in LINEAR} == {*SMALL, "dynamics"}  # which has tests of its own
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
+    monkeypatch.setattr(critical_times, "EPS", {2: (1e-2, 1e-4)})
+    monkeypatch.setattr(critical_times, "SLOWDOWNS", dict(itertools.islice(critical_times.SLOWDOWNS.items(), 2)))
+    monkeypatch.setattr(phases, "DEPTHS", (1, 4))
+    monkeypatch.setattr(flips, "DEPTHS", (1, 2, 3))
+    monkeypatch.setattr(generative, "SAMPLES", (1000,))
+    monkeypatch.setattr(noncommuting, "DEPTHS", (2,))
+    monkeypatch.setattr(bottleneck, "DEPTHS", (2,))
+    monkeypatch.setattr(predictor_rate, "DEPTHS", (1, 2))
+    monkeypatch.setattr(weight_decay, "DEPTHS", (1, 2))
+    monkeypatch.setattr(ema, "DEPTHS", (1,))
+    monkeypatch.setattr(robustness, "MEASUREMENTS", 50)
+    monkeypatch.setattr(robustness, "INITS", {"balanced": {}, "ordinary": {"init": "normal"}})
+    monkeypatch.setattr(robustness, "OPTIMISERS", {v: robustness.OPTIMISERS[v] for v in ("large steps", "momentum 0.9")})
+    assert cli.main(["run", name, "--device", "cpu", "--out", str(runs), *SMALL[name]]) == 0
+    made = json.loads((runs / "claims.json").read_text())
+    assert made
+    assert all(np.isfinite(c["measured"]) for c in made if c["n"])
+    assert "<svg" in (runs / "report" / "index.html").read_text()
+    capsys.readouterr()
+    if name in ("critical_times", "flips", "ema", "predictor_rate"):
+        assert [c["id"] for c in made if not c["holds"]] == []
+
+
+def test_flip_depth_is_the_first_depth_after_which_a_stays_first():
+    first = np.array(
+        [[0, 1, 0, 1], [0, 1, 1, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]]
+    )
+    assert flip_depth(first.astype(bool)).tolist() == [9, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["flips", "--pairs", "0"], "pairs must be at least 1"),
+        (["flips", "--eps", "0.5"], "half the smallest fixed point"),
+        (["phases", "--points", "0"], "points must be at least 1"),
+        (["noncommuting", "--networks", "1"], "networks must be at least 2"),
+        (["phases", "--tolerance", "2"], "tolerance must lie in (0, 1), found 2"),
+        (["linear", "--points", "3"], "--points"),
+    ],
+)
+def test_bad_options_give_one_line(arguments, message, runs, capsys):
+    try:
+        code = cli.main(["run", *arguments, "--out", str(runs)])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not list(runs.rglob("config.yaml"))
