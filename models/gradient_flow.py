@@ -61,6 +61,14 @@ class GradientFlow:
         """Wbar of the (online) encoder, padded."""
         return products(self.unpack(y)[0])[-1]
 
+    def product_rate(self, y: Float[Tensor, "N P"]) -> Float[Tensor, "N D D"]:
+        """dWbar/dt."""
+        layers, rates = self.unpack(y)[0], self.unpack(self.velocity(y))[0]
+        Wbar, rate = layers[0], rates[0]
+        for layer, change in zip(layers[1:], rates[1:], strict=True):
+            Wbar, rate = layer @ Wbar, change @ Wbar + layer @ rate
+        return rate
+
     def target(self, layers: list[Tensor], teacher: list[Tensor]) -> Tensor:
         """T: the matrix that makes the target out of y."""
         if self.latent:

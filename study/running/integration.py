@@ -136,12 +136,10 @@ def assemble(config: dict[str, Any], encoder: Encoder, data: Any) -> tuple[Gradi
 def gains_of(flow: GradientFlow, index: Tensor, y: Tensor, directions: Tensor, Sxx: Tensor) -> tuple[Tensor, Tensor]:
     """Gain of every feature and its rate of change, both [M, f]."""
     part, d = flow.take(index), Sxx.shape[-1]
-
-    def gain(y: Tensor) -> Tensor:
-        return gains(part.product(y)[..., :d], Sxx[index], directions[index])
-
-    w, speed = torch.func.jvp(gain, (y,), (part.velocity(y),))[:2]
-    return w, speed
+    Wbar, rate, Sv = part.product(y)[..., :d], part.product_rate(y)[..., :d], Sxx[index] @ directions[index]
+    w = gains(Wbar, Sxx[index], directions[index])
+    scale = (directions[index] * Sv).sum(1)
+    return w, ((Wbar @ Sv) * (rate @ Sv)).sum(1) / (w * scale**2)
 
 
 def follow(steps: Iterator[Step], flow: GradientFlow, y: Tensor, features: list[datamodules.Features]) -> Trace:

@@ -38,6 +38,13 @@ def test_jacobian_is_that_of_forward_mode_differentiation(depth, latent, teacher
 
 
 @pytest.mark.parametrize(("depth", "latent", "teacher"), CASES)
+def test_rate_of_the_product(depth, latent, teacher):
+    flow, y = random_flow(depth, latent, teacher)
+    expected = torch.func.jvp(flow.product, (y,), (flow.velocity(y),))[1]
+    torch.testing.assert_close(flow.product_rate(y), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("depth", "latent", "teacher"), CASES)
 def test_padding_stays_zero(depth, latent, teacher):
     flow, y = random_flow(depth, latent, teacher)
     assert (y == 0).any()
