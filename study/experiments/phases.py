@@ -9,8 +9,9 @@ Time: about 1 minute on 2 CPU cores.
 b has lambda = 1 and a has rho = 1. The threshold of critical times is half of the feature's own fixed point.
 
 The decoupled solution is exact but not stable. Once JEPA has learned b, the row that holds it is turned towards a, whose rho is
-higher, at the escape rate of docs/theory.md, section 6 D; rounding errors of 1e-16 grow to order one when rate x waiting time
-exceeds some 37. Then a takes b's row long before its own time, and b is learned again.
+higher, at the escape rate of docs/theory.md, section 6 D. In some of the networks rounding errors grow to order one while a waits, and
+a takes b's row long before its own time; in others the integrator's large steps damp so small a seed. Which feature is first does
+not depend on it; how often it happens is reported.
 """
 
 import itertools
@@ -27,11 +28,9 @@ from study.report import figures
 from study.report.statistics import binomial
 from study.theory import exact
 from study.theory.flow import Objective
-from study.theory.predictions import escape_rate
 
 DEPTHS, EPS = (1, 2, 4, 6), (1e-2, 1e-4)
 LAM_A, RHO_B = (0.6, 1.0), (0.55, 1.0)
-ESCAPED = 37  # -ln(1e-16): a rounding error has grown to order one
 
 
 def features(lam_a: NDArray, rho_b: NDArray) -> tuple[NDArray, NDArray]:
@@ -81,23 +80,6 @@ class Phases(LinearExperiment):
         times = exact.critical_time(objective, lam, rho, depth, eps, FRACTION)
         return times[..., 0] / times[..., 1]
 
-    def overtaken(self, results: Results) -> tuple[NDArray, NDArray]:
-        """Whether a should overtake its own exact time after b has been learned, and whether it does, over all pairs."""
-        expected, early = [], []
-        (lam, rho), n = self.grid(), self.points**2
-        for L, (i, eps) in itertools.product(DEPTHS, enumerate(EPS)):
-            exact_times = exact.critical_time("jepa", lam, rho, L, eps, FRACTION)
-            times = read(results[f"jepa-L{L}"], f"crossing/{HALF}")[i * n : (i + 1) * n]
-            kept = zip(lam[:, 1], rho[:, 1], strict=True)
-            rate = np.array(
-                [escape_rate("jepa", b, a, L) for b, a in zip(kept, zip(lam[:, 0], rho[:, 0], strict=True), strict=True)]
-            )
-            wait = exact_times[:, 0] - exact_times[:, 1]
-            counted = (wait > 0.02 * exact_times[:, 0]) & (np.abs(rate * wait / ESCAPED - 1) > 0.2)
-            expected.append((rate * wait > ESCAPED)[counted])
-            early.append((times[:, 0] < 0.99 * exact_times[:, 0])[counted])
-        return np.concatenate(expected), np.concatenate(early)
-
     def claims(self, results: Results) -> list[Claim]:
         out = []
         for objective in OBJECTIVES:
@@ -116,16 +98,6 @@ class Phases(LinearExperiment):
                     measured=right.mean(), n=right.size,
                 )
             )  # fmt: skip
-        expected, early = self.overtaken(results)
-        out.append(
-            self.claim(
-                "overtaken", "JEPA: where b is learned first, a arrives more than 1 % before its exact time if and only if escape rate x "
-                f"waiting time exceeds {ESCAPED} (share of pairs whose waiting time is at least 2 % and product not within 20 % of "
-                "that; 95 % Clopper-Pearson interval)",
-                "escape_rate, docs/theory.md", "1", binomial(int((expected == early).sum()), early.size),
-                bool((expected == early).all()), measured=np.mean(expected == early), n=early.size,
-            )
-        )  # fmt: skip
         share = {o: [np.mean(self.trained(results, o, L, 1e-2) < 1) for L in DEPTHS] for o in OBJECTIVES}
         out.append(
             self.claim(
@@ -144,6 +116,8 @@ class Phases(LinearExperiment):
                 theory = self.theory(o, L, eps, *self.grid())
                 row[f"{o.upper()}: high rho first, %"] = f"{100 * np.mean(self.trained(results, o, L, eps) < 1):.1f}"
                 row[f"{o.upper()}: theory, %"] = f"{100 * np.mean(theory < 1):.1f}"
+                late = (theory > 1) & (self.trained(results, o, L, eps).ravel() < 0.99 * theory)
+                row[f"{o.upper()}: second feature over 1 % early"] = f"{late.sum()} of {theory.size}"
             rows.append(row)
         return rows
 
