@@ -79,29 +79,40 @@ class Learner(LightningModule):
 
     def backward_on(self, data: dict[str, Tensor]) -> Float[Tensor, "N"]:
         """Set the gradients and return the loss of each network, on pairs {x, y} or on exact moments {Sxx, Syx, Syy}."""
-        data = {name: value.to(self.encoder.dtype) for name, value in data.items()}
+        data = self._cast(data)
         if "Sxx" in data:
             return population.backward(self.encoder, self.head, self.target, data)
         loss = self.loss(**data)
         loss.sum().backward()
         return loss.detach()
 
+    def _cast(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(self.encoder.dtype) for name, value in data.items()}
+
     def training_step(self, batch: Iterable[dict[str, Tensor]], batch_idx: int) -> None:
         """A chunk of updates. Only the last goes through Lightning's optimiser wrapper, which counts the chunk."""
         counted = self.optimizers()
         optimizer = counted.optimizer  # type: ignore[union-attr]
         losses: list[Tensor] = []
-        for data in batch:
-            if losses:
-                self._advance(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(self.backward_on(data))
-        self._advance(counted)
-        self.losses = torch.stack(losses)  # [chunk, N], read by callbacks once per chunk
+        batches = iter(batch)
+        data = next(batches)
+        if "Sxx" in data:  # the same in every update of a chunk
+            updates = 1 + sum(1 for _ in batches)
+            if updates > 1:
+                losses.append(self._update(optimizer, data)[None])
+                losses.append(population.walk(self.encoder, self.head, self.target, self._cast(data), optimizer, updates - 2))
+        for following in batches:
+            losses.append(self._update(optimizer, data)[None])
+            data = following
+        losses.append(self._update(counted, data)[None])
+        self.losses = torch.cat(losses)  # [chunk, N], read by callbacks once per chunk
 
-    def _advance(self, optimizer) -> None:
+    def _update(self, optimizer, data: dict[str, Tensor]) -> Float[Tensor, "N"]:
+        optimizer.zero_grad(set_to_none=True)
+        loss = self.backward_on(data)
         optimizer.step()
-        self.target.update(self.encoder)
+        self.target.follow(self.target.carried(), list(self.encoder.parameters()))
+        return loss
 
     def finite(self) -> Bool[Tensor, "N"]:
         """Whether all weights of each network are finite."""

@@ -1,5 +1,6 @@
 """SGD and AdamW with one learning rate per network: torch's own take one rate for all."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -29,6 +30,22 @@ class StackedOptimizer(torch.optim.Optimizer):
                     self.update(p, p.grad, _each(group["lr"], p), self.state[p], group)
         return loss
 
+    def on(self, parameters: list[Tensor], block: slice) -> Callable[[list[Tensor]], None]:
+        """One step of a block of networks, as a function of their gradients, on views of weights and state."""
+        (group,) = self.param_groups
+        views = [p.detach()[block] for p in parameters]
+        rates = [_each(group["lr"][block], view) for view in views]
+        states = [{name: v[block] if isinstance(v, Tensor) else v for name, v in self.state[p].items()} for p in parameters]
+
+        def step(gradients: list[Tensor]) -> None:
+            for view, g, lr, state in zip(views, gradients, rates, states, strict=True):
+                self.update(view, g, lr, state, group)
+
+        return step
+
+    def count(self, parameters: list[Tensor], steps: int) -> None:
+        """Note steps that were made block by block."""
+
     def update(self, p: Tensor, g: Tensor, lr: Tensor, state: dict, group: dict) -> None:
         raise TypeError("StackedOptimizer is a base class; use SGD or AdamW")
 
@@ -54,6 +71,10 @@ class AdamW(StackedOptimizer):
         self, parameters, lr: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def count(self, parameters: list[Tensor], steps: int) -> None:
+        for p in parameters:
+            self.state[p]["step"] += steps
 
     def update(self, p: Tensor, g: Tensor, lr: Tensor, state: dict, group: dict) -> None:
         if not state:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from models.encoders import Encoder
+from models.optimizers import StackedOptimizer
 from models.targets import Target
 
 
@@ -51,8 +52,46 @@ def backward(encoder: Encoder, head: Tensor, target: Target, moments: dict[str, 
     if not encoder.linear:
         raise ValueError(f"exact moments train linear encoders only, found {encoder.activation}; give the data a batch size")
     layers = list(encoder.layers)
-    T = target.matrix(encoder, products(layers)[-1])
+    T = target.matrix(target.carried(), products(layers)[-1])
     made, head.grad, loss = gradients(layers, head, T, moments["Sxx"], moments["Syx"])
     for layer, gradient in zip(layers, made, strict=True):
         layer.grad = gradient
     return loss + (T * (T @ moments["Syy"])).sum((-2, -1)) / 2
+
+
+BLOCK_BYTES = 2**20  # weights and temporaries of one block should stay in a core's second-level cache
+
+
+def block_size(encoder: Encoder, head: Tensor) -> int:
+    """Networks that are walked together: all on a GPU, as many as fit the cache on a CPU."""
+    if head.device.type != "cpu":
+        return encoder.networks
+    numbers = sum(w[0].numel() for w in (*encoder.layers, head))
+    return max(1, BLOCK_BYTES // (4 * numbers * head.element_size()))
+
+
+@torch.no_grad()
+def walk(
+    encoder: Encoder, head: Tensor, target: Target, moments: dict[str, Tensor], optimizer: StackedOptimizer, updates: int
+) -> Float[Tensor, "updates N"]:
+    """`updates` updates on the same moments, block of networks by block of networks, and the losses before each.
+
+    Networks do not know of each other, so a block can take all its updates while it is in the cache. The optimiser must
+    have made one step before, so that its state exists.
+    """
+    weights, N = [*encoder.layers, head], encoder.networks
+    losses = head.new_empty(updates, N)
+    size = block_size(encoder, head)
+    for block in (slice(first, first + size) for first in range(0, N, size)):
+        *layers, V = (w.detach()[block] for w in weights)
+        carried = [w[block] for w in target.carried()]
+        Sxx, Syx, Syy = (m if len(m) == 1 else m[block] for m in (moments[name] for name in ("Sxx", "Syx", "Syy")))
+        step = optimizer.on(weights, block)
+        for k in range(updates):
+            T = target.matrix(carried, products(layers)[-1])
+            made, of_head, loss = gradients(layers, V, T, Sxx, Syx)
+            losses[k, block] = loss + (T * (T @ Syy)).sum((-2, -1)) / 2
+            step([*made, of_head])
+            target.follow(carried, layers)
+    optimizer.count(weights, updates)
+    return losses

@@ -21,12 +21,17 @@ class Target(nn.Module, abc.ABC):
     @abc.abstractmethod
     def forward(self, encoder: Encoder, y: Float[Tensor, "S B d"]) -> Float[Tensor, "_ B m"]: ...
 
-    @abc.abstractmethod
-    def matrix(self, encoder: Encoder, product: Float[Tensor, "N k d"]) -> Float[Tensor, "_ m d"]:
-        """The target as a matrix acting on y, for a linear encoder whose own matrix is `product`."""
+    def carried(self) -> list[Tensor]:
+        """Weights of the target's own, in the order of the encoder's."""
+        return []
 
-    def update(self, encoder: Encoder) -> None:
-        """Called after every optimiser step."""
+    @abc.abstractmethod
+    def matrix(self, carried: list[Tensor], product: Float[Tensor, "N k d"]) -> Float[Tensor, "_ m d"]:
+        """The target as a matrix acting on y, for linear encoders whose own matrices are `product`; `carried` holds the
+        same networks."""
+
+    def follow(self, carried: list[Tensor], weights: list[Tensor]) -> None:
+        """Called with the encoder's weights after every optimiser step."""
 
 
 class StopGradient(Target):
@@ -38,7 +43,7 @@ class StopGradient(Target):
         with torch.no_grad():
             return encoder(y)["features"]
 
-    def matrix(self, encoder: Encoder, product: Float[Tensor, "N k d"]) -> Float[Tensor, "N k d"]:
+    def matrix(self, carried: list[Tensor], product: Float[Tensor, "N k d"]) -> Float[Tensor, "N k d"]:
         return product
 
 
@@ -67,15 +72,18 @@ class EMA(Target):
         with torch.no_grad():
             return self.encoder(y)["features"]
 
-    def matrix(self, encoder: Encoder, product: Float[Tensor, "N k d"]) -> Float[Tensor, "N k d"]:
-        average = self.encoder.layers[0]
-        for layer in list(self.encoder.layers)[1:]:
+    def carried(self) -> list[Tensor]:
+        return list(self.encoder.parameters())
+
+    def matrix(self, carried: list[Tensor], product: Float[Tensor, "N k d"]) -> Float[Tensor, "N k d"]:
+        average = carried[0]
+        for layer in carried[1:]:
             average = layer @ average
         return average
 
     @torch.no_grad()
-    def update(self, encoder: Encoder) -> None:
-        for average, weight in zip(self.encoder.parameters(), encoder.parameters(), strict=True):
+    def follow(self, carried: list[Tensor], weights: list[Tensor]) -> None:
+        for average, weight in zip(carried, weights, strict=True):
             average.lerp_(weight, 1 - self.decay)
 
 
@@ -87,5 +95,5 @@ class Pixels(Target):
     def forward(self, encoder: Encoder, y: Float[Tensor, "S B d"]) -> Float[Tensor, "S B d"]:
         return y
 
-    def matrix(self, encoder: Encoder, product: Float[Tensor, "N k d"]) -> Float[Tensor, "1 d d"]:
+    def matrix(self, carried: list[Tensor], product: Float[Tensor, "N k d"]) -> Float[Tensor, "1 d d"]:
         return torch.eye(product.shape[-1], dtype=product.dtype, device=product.device)[None]

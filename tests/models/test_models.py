@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules import GaussianPairs
-from models import EMA, Encoder, Learner, Pixels, StopGradient
+from models import EMA, Encoder, Learner, Pixels, StopGradient, population
 from models.optimizers import SGD, AdamW
 
 TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
@@ -75,7 +75,7 @@ def test_n_stacked_equal_n_separate(target, optimizer, activation):
             step.zero_grad()
             learner.backward_on(pairs.pairs(update, torch.device("cpu")))
             step.step()
-            learner.target.update(learner.encoder)
+            learner.target.follow(learner.target.carried(), list(learner.encoder.parameters()))
         return [p.detach() for p in learner.parameters()]
 
     together = train([0, 1, 2])
@@ -144,7 +144,7 @@ def test_ema_moves_after_the_step_towards_the_encoder():
     with torch.no_grad():
         for p in learner.encoder.parameters():
             p.add_(1.0)
-    target.update(learner.encoder)
+    target.follow(target.carried(), list(learner.encoder.parameters()))
     for old, new in zip(before, target.encoder.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.25)
     assert not any(p.requires_grad for p in target.parameters())
@@ -176,3 +176,28 @@ def test_moments_train_linear_encoders_only():
     data.setup()
     with pytest.raises(ValueError, match="linear encoders only"):
         Learner(encoder(activation="relu"), Pixels()).backward_on(data.pairs(0, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("target", [StopGradient, Pixels, lambda: EMA(0.9)])
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "weight_decay": 0.01}, {"optimizer": "adamw", "weight_decay": 0.1}])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_walking_in_blocks_is_the_same_as_stepping_together(target, options, size, monkeypatch):
+    """Also where the last block is smaller, and with the state of every optimiser and target."""
+    data = GaussianPairs([[1.0, 0.8, 0.5]] * 5, [[0.9, 0.4, 0.7]] * 5, basis="rotated")
+    data.setup()
+    moments = data.pairs(0, torch.device("cpu"))
+    ends = []
+    for walked in (False, True):
+        stack = Encoder(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")
+        learner = Learner(stack, target(), [0.01, 0.02, 0.03, 0.04, 0.05], **options)
+        optimizer = learner.configure_optimizers()
+        losses = [learner._update(optimizer, moments)[None]]
+        if walked:
+            monkeypatch.setattr(population, "block_size", lambda *_: size)
+            losses.append(population.walk(stack, learner.head, learner.target, moments, optimizer, 6))
+        else:
+            losses += [learner._update(optimizer, moments)[None] for _ in range(6)]
+        losses.append(learner._update(optimizer, moments)[None])
+        ends.append([torch.cat(losses), *(p.detach() for p in learner.parameters())])
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-13, atol=1e-15)
