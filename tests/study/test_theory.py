@@ -54,6 +54,33 @@ def test_time_at_the_corners_of_its_range(objective, depth, rho, eps):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
+def test_time_at_the_seams_of_its_method(objective):
+    """One array of all depths: both sides of the fixed point, ends before, at and beyond the cut, and very short ways."""
+    rng = np.random.default_rng(0)
+    depth, sign, ends = np.meshgrid(np.arange(1, 13), [-1, 1], np.arange(6), indexing="ij")
+    v = exact.CUT * np.array([[3, 1.001], [3, 1], [1, 0.1], [1.001, 0.999], [0.5, 0.5 - 1e-9], [4, 4 - 1e-9]])[ends]
+    rho = rng.uniform(0.2, 5, depth.shape)
+    power = np.ones_like(depth) if objective == "jepa" else depth + 1
+    u0, u = np.moveaxis((rho[..., None] * np.exp(sign[..., None] * v)) ** (1 / power[..., None]), -1, 0)
+    expected = [
+        reference_time(objective, *map(float, p[:3]), int(p[3])) for p in zip(*map(np.ravel, (u0, u, rho, depth)), strict=True)
+    ]
+    np.testing.assert_allclose(exact.time(objective, u0, u, 1.0, rho, depth).ravel(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_blocks_do_not_change_times(objective):
+    rng = np.random.default_rng(0)
+    n = 2 * exact.BLOCK + 3
+    values = rng.uniform(0.1, 2, n), rng.uniform(0.2, 5, n), rng.integers(1, 13, n), 10 ** rng.uniform(-6, -0.523, n)
+    whole = exact.critical_time(objective, *values)
+    pieces = [exact.critical_time(objective, *piece) for piece in zip(*(np.array_split(v, 7) for v in values), strict=True)]
+    np.testing.assert_allclose(whole, np.concatenate(pieces), rtol=1e-14)
+    assert exact.critical_time(objective, *(v[:0] for v in values)).shape == (0,)
+    assert exact.critical_time(objective, 1.0, 0.5, 2, 0.1).shape == ()
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("depth", [1, 2, 5])
 @pytest.mark.parametrize("eps", [1e-3, 3.0])
 def test_trajectory_solves_the_flow(objective, depth, eps):
