@@ -197,7 +197,7 @@ def test_list_names_every_experiment(capsys):
 
 BAD = {
     "unknown command": (["paint"], "choose one of: list, run"),
-    "unknown experiment": (["run", "paint"], "choose one of: dynamics, pixels"),
+    "unknown experiment": (["run", "paint"], "choose one of: dynamics, critical_times"),
     "unknown option": (["run", "pixels", "--gama", "1"], "--gamma"),
     "wrong type": (["run", "pixels", "--gamma", "much"], "gamma"),
     "gamma outside": (["run", "pixels", "--gamma", "1.5"], "gamma must lie in [0, 1], found 1.5"),
