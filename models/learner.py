@@ -93,6 +93,7 @@ class Learner(LightningModule):
         """A chunk of updates. Only the last goes through Lightning's optimiser wrapper, which counts the chunk."""
         counted = self.optimizers()
         optimizer = counted.optimizer  # type: ignore[union-attr]
+        assert isinstance(optimizer, StackedOptimizer)
         losses: list[Tensor] = []
         batches = iter(batch)
         data = next(batches)
