@@ -8,7 +8,7 @@ from study.bench.lightning_peer import fit
 from study.bench.linear_peers import Ours
 from study.bench.problem import Problem
 
-CHUNKS = 3  # in one repeat
+CHUNKS = 2  # in one repeat
 
 
 def default(of: type, name: str) -> int:
