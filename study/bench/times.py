@@ -59,7 +59,7 @@ def by_formula(modes: list[Modes]) -> NDArray:
 
 
 def by_scipy(modes: list[Modes]) -> NDArray:
-    """LSODA on log u until the level; the fastest of scipy's methods here."""
+    """solve_ivp with LSODA, which is compiled and takes stiff modes, on log u until the level."""
     return np.array([one(m.part(i, i + 1)) for m in modes for i in range(len(m))])
 
 
