@@ -10,7 +10,7 @@ from pathlib import Path
 
 from study.arguments import Parser
 
-COMMANDS = ("list", "run", "fit", "probe", "claims", "report", "reproduce")
+COMMANDS = ("list", "run", "fit", "probe", "claims", "report", "reproduce", "bench")
 
 
 def parser_of(command: str) -> Parser:
@@ -162,6 +162,31 @@ def study_reproduce(arguments: list[str]) -> int:
     add_out(parser, device=True)
     options = parser.parse_args(arguments)
     run_experiments([("dynamics", {}), ("pixels", {})], options.out, options.device)
+    return 0
+
+
+def study_bench(arguments: list[str]) -> int:
+    """Speed against other ways to do the same work: study bench [NAME]; all of them without a name."""
+    parser = parser_of("bench")
+    parser.add_argument("name", type=str, nargs="?", default=None, help="stacks, pixels, trainer, observers, times or scaling")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    options = parser.parse_args(arguments)
+    from rich.console import Console
+
+    from study import bench
+    from study.bench.show import show
+    from study.running.local import device_of
+    from study.running.training import quiet
+
+    quiet()
+    device = device_of(options.device)
+    chosen = [bench.benchmark(name) for name in ([options.name] if options.name else bench.NAMES)]
+    if options.json:
+        print(json.dumps([dataclasses.asdict(row) for rows in chosen for row in rows(device)], indent=1))
+    else:
+        for rows in chosen:
+            show(rows(device), Console())
     return 0
 
 
