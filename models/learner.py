@@ -94,6 +94,10 @@ class Learner(LightningModule):
         counted = self.optimizers()
         optimizer = counted.optimizer  # type: ignore[union-attr]
         assert isinstance(optimizer, StackedOptimizer)
+        self.losses = self.advance(batch, optimizer, last=counted)  # read by callbacks once per chunk
+
+    def advance(self, batch: Iterable[dict[str, Tensor]], optimizer: StackedOptimizer, last) -> Float[Tensor, "chunk N"]:
+        """One update for each of the batch's data, the last one by the optimiser `last`; the losses before each."""
         losses: list[Tensor] = []
         batches = iter(batch)
         data = next(batches)
@@ -105,8 +109,8 @@ class Learner(LightningModule):
         for following in batches:
             losses.append(self._update(optimizer, data)[None])
             data = following
-        losses.append(self._update(counted, data)[None])
-        self.losses = torch.cat(losses)  # [chunk, N], read by callbacks once per chunk
+        losses.append(self._update(last, data)[None])
+        return torch.cat(losses)
 
     def _update(self, optimizer, data: dict[str, Tensor]) -> Float[Tensor, "N"]:
         optimizer.zero_grad(set_to_none=True)

@@ -22,10 +22,8 @@ class Ours:
         self.device = torch.device(problem.device)
 
     def __call__(self, steps: int) -> None:
-        for update in range(steps):
-            self.optimizer.zero_grad(set_to_none=True)
-            self.learner.backward_on(self.data.pairs(update, self.device))
-            self.learner._advance(self.optimizer)
+        batches = (self.data.pairs(update, self.device) for update in range(steps))
+        self.learner.advance(batches, self.optimizer, last=self.optimizer)
 
     @property
     def weights(self) -> list[Tensor]:

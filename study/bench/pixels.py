@@ -27,10 +27,8 @@ class Ours:
         self.optimizer, self.device = self.learner.configure_optimizers(), torch.device(device)
 
     def __call__(self, steps: int) -> None:
-        for update in range(steps):
-            self.optimizer.zero_grad(set_to_none=True)
-            self.learner.backward_on(self.data.pairs(update, self.device))
-            self.learner._advance(self.optimizer)
+        batches = (self.data.pairs(update, self.device) for update in range(steps))
+        self.learner.advance(batches, self.optimizer, last=self.optimizer)
 
 
 def flop() -> float:
