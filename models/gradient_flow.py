@@ -69,16 +69,17 @@ class GradientFlow:
             Wbar, rate = layer @ Wbar, change @ Wbar + layer @ rate
         return rate
 
-    def target(self, layers: list[Tensor], teacher: list[Tensor]) -> Tensor:
-        """T: the matrix that makes the target out of y."""
-        if self.latent:
-            return products(teacher or layers)[-1]
+    @property
+    def identity(self) -> Float[Tensor, "1 D D"]:
+        """The target matrix of MAE."""
         return torch.eye(self.Sxx.shape[-1], dtype=self.Sxx.dtype, device=self.Sxx.device)[None]
 
     def velocity(self, y: Float[Tensor, "N P"]) -> Float[Tensor, "N P"]:
         """dy/dt."""
         layers, head, teacher = self.unpack(y)
-        of_layers, of_head, _ = gradients(layers, head, self.target(layers, teacher), self.Sxx, self.Syx)
+        partial = products(layers)
+        T = products(teacher)[-1] if teacher else partial[-1] if self.latent else self.identity
+        of_layers, of_head, _ = gradients(layers, partial, head, T, self.Sxx, self.Syx)
         moved = [-g - self.weight_decay * w for g, w in zip(of_layers, layers, strict=True)]
         moved.append(-self.kappa * (of_head + self.weight_decay * head))
         if self.tau is not None:

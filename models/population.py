@@ -26,13 +26,17 @@ def products(layers: Sequence[Tensor]) -> list[Float[Tensor, "N _ d"]]:
 
 
 def gradients(
-    layers: Sequence[Tensor], head: Tensor, T: Tensor, Sxx: Float[Tensor, "S d d"], Syx: Float[Tensor, "S d d"]
+    layers: Sequence[Tensor],
+    partial: Sequence[Tensor],
+    head: Tensor,
+    T: Tensor,
+    Sxx: Float[Tensor, "S d d"],
+    Syx: Float[Tensor, "S d d"],
 ) -> tuple[list[Tensor], Tensor, Float[Tensor, "N"]]:
     """Gradients with respect to the layers and the head, and the part of each loss that depends on them:
-    loss - 1/2 tr(T Syy T^T). The target matrix T is a constant."""
-    partial = products(layers)
-    VW, TSyx = head @ partial[-1], T @ Syx
-    R = VW @ Sxx - TSyx
+    loss - 1/2 tr(T Syy T^T). `partial` holds the products of the layers; the target matrix T is a constant."""
+    VW, TSyx = head @ partial[-1], _by(T, Syx)
+    R = _by(VW, Sxx) - TSyx
     G = head.mT @ R  # gradient with respect to W_i ... W_1, from i = L down
     made = []
     for i in range(len(layers) - 1, 0, -1):
@@ -40,6 +44,11 @@ def gradients(
         G = layers[i].mT @ G
     made.append(G)
     return made[::-1], R @ partial[-1].mT, (VW * (R - TSyx)).sum((-2, -1)) / 2
+
+
+def _by(a: Tensor, moments: Float[Tensor, "S d d"]) -> Tensor:
+    """a @ moments; moments that all networks share make one large product instead of N small ones."""
+    return a @ moments[0] if len(moments) == 1 else a @ moments
 
 
 @torch.no_grad()
@@ -52,11 +61,12 @@ def backward(encoder: Encoder, head: Tensor, target: Target, moments: dict[str, 
     if not encoder.linear:
         raise ValueError(f"exact moments train linear encoders only, found {encoder.activation}; give the data a batch size")
     layers = list(encoder.layers)
-    T = target.matrix(target.carried(), products(layers)[-1])
-    made, head.grad, loss = gradients(layers, head, T, moments["Sxx"], moments["Syx"])
+    partial = products(layers)
+    T = target.matrix(target.carried(), partial[-1])
+    made, head.grad, loss = gradients(layers, partial, head, T, moments["Sxx"], moments["Syx"])
     for layer, gradient in zip(layers, made, strict=True):
         layer.grad = gradient
-    return loss + (T * (T @ moments["Syy"])).sum((-2, -1)) / 2
+    return loss + (T * _by(T, moments["Syy"])).sum((-2, -1)) / 2
 
 
 BLOCK_BYTES = 2**20  # weights and temporaries of one block should stay in a core's second-level cache
@@ -88,9 +98,10 @@ def walk(
         Sxx, Syx, Syy = (m if len(m) == 1 else m[block] for m in (moments[name] for name in ("Sxx", "Syx", "Syy")))
         step = optimizer.on(weights, block)
         for k in range(updates):
-            T = target.matrix(carried, products(layers)[-1])
-            made, of_head, loss = gradients(layers, V, T, Sxx, Syx)
-            losses[k, block] = loss + (T * (T @ Syy)).sum((-2, -1)) / 2
+            partial = products(layers)
+            T = target.matrix(carried, partial[-1])
+            made, of_head, loss = gradients(layers, partial, V, T, Sxx, Syx)
+            losses[k, block] = loss + (T * _by(T, Syy)).sum((-2, -1)) / 2
             step([*made, of_head])
             target.follow(carried, layers)
     optimizer.count(weights, updates)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.population import gradients
+from models.population import gradients, products
 from study import bench, cli
 from study.bench import base, lightning_peer, linear_peers, observers, pixel_peer, pixels, scaling, stacks, times, trainer
 from study.bench.base import Method, Peaks, Row, measure
@@ -57,7 +57,7 @@ def test_flop_of_an_update(depth):
     Sxx, Syx, _ = (m[None] for m in problem.moments)
     *layers, head = problem.first
     with FlopCounterMode(display=False) as counter:
-        gradients(layers, head, layers[0], Sxx, Syx)
+        gradients(layers, products(layers), head, layers[0], Sxx, Syx)
     assert counter.get_total_flops() + 2 * 2 * 8**3 == problem.networks * problem.flop
 
 
