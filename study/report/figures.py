@@ -331,6 +331,6 @@ def correlations(found: Mapping[str, Mapping[flow.Objective, NDArray]]) -> Figur
     for objective, colour in COLOURS.items():
         axes.plot([], [], "o", color=colour, label=objective.upper())
     axes.set_xlabel("rank correlation with the exact theory")
-    axes.legend(frameon=False, fontsize=8, loc="lower left")
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
     _tidy(axes)
     return figure
