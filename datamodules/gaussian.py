@@ -8,17 +8,12 @@ from torch import Tensor
 
 from datamodules import random
 from datamodules.moments import Features, Moments
-from datamodules.pairs import EVALUATION, Batch, Pairs
+from datamodules.pairs import LinearPairs
 
 BASIS, SAMPLES = 1, 2  # streams of random numbers
 
 
-def exact_batch(moments: list[Moments]) -> Batch:
-    """Moments of S data sets as a batch for full-gradient training."""
-    return {name: torch.stack([getattr(m, name) for m in moments]) for name in ("Sxx", "Syx", "Syy")}
-
-
-class GaussianPairs(Pairs):
+class GaussianPairs(LinearPairs):
     """Pairs with Sxx = Q diag(lam / rho) Q^T and Syx = Q diag(lam) Q^T (Littwin et al. 2024, assumption of section 2).
 
     Var y is set to lam max(1 / rho, rho): equal to Var x where rho <= 1, and the smallest possible where rho > 1.
@@ -46,7 +41,7 @@ class GaussianPairs(Pairs):
         updates: int = 1000,
         chunk: int = 100,
     ) -> None:
-        super().__init__(updates, chunk)
+        super().__init__(updates, chunk, batch)
         self.lam_SD, self.rho_SD = (torch.tensor(v, dtype=torch.float64) for v in (lam, rho))
         if self.lam_SD.shape != self.rho_SD.shape or self.lam_SD.numel() == 0:
             raise ValueError(
@@ -56,10 +51,8 @@ class GaussianPairs(Pairs):
         for name, values in (("lam", self.lam_SD), ("rho", self.rho_SD)):
             if not bool(((values > 0) & values.isfinite()).all()):
                 raise ValueError(f"every {name} must be positive and finite, found {values.min().item():g}")
-        if batch is not None and batch < 1:
-            raise ValueError(f"batch must be at least 1 or none (exact moments), found {batch}")
         self.lam_SD, self.rho_SD = torch.atleast_2d(self.lam_SD), torch.atleast_2d(self.rho_SD)
-        self.seed, self.batch = seed, batch
+        self.seed = seed
         self.sets, self.inputs = self.lam_SD.shape
         d = self.inputs
         self.basis_dd = torch.eye(d, dtype=torch.float64)
@@ -94,19 +87,3 @@ class GaussianPairs(Pairs):
         y = self.rho_SD.to(z)[:, None] * x + remainder_SD.to(z)[:, None] * z[..., d:]
         basis = self.basis_dd.to(z)
         return x @ basis.T, y @ basis.T
-
-    def setup(self, stage: str | None = None) -> None:
-        self._exact = exact_batch(self.moments())
-
-    def pairs(self, update: int, device: torch.device) -> Batch:
-        if self.batch is None:
-            self._exact = {name: value.to(device) for name, value in self._exact.items()}
-            return self._exact
-        x, y = self.sample(update, self.batch, device)
-        return {"x": x, "y": y}
-
-    def evaluation(
-        self, split: str, index: int, first: int, last: int, device: torch.device
-    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
-        x, y = self.sample(EVALUATION[split], last - first, device, first)
-        return x[index], y[index]

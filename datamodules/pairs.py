@@ -9,7 +9,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.moments import Moments
+from datamodules.moments import Features, Moments
 
 Batch = dict[str, Tensor]
 EVALUATION = {"train": -1, "validation": -2, "test": -3}  # update numbers that training never reaches
@@ -60,3 +60,46 @@ class Pairs(LightningDataModule, abc.ABC):
         first = self.trainer.global_step * self.chunk
         device = self.trainer.lightning_module.device
         return (self.pairs(update, device) for update in range(first, min(first + self.chunk, self.updates)))
+
+
+class LinearPairs(Pairs):
+    """Pairs with known moments and features: minibatches of samples, or full gradients on the exact moments.
+
+    Args:
+        updates: number of updates.
+        chunk: updates per Lightning step.
+        batch: pairs per update, or None to train on the moments.
+    """
+
+    def __init__(self, updates: int, chunk: int, batch: int | None) -> None:
+        super().__init__(updates, chunk)
+        if batch is not None and batch < 1:
+            raise ValueError(f"batch must be at least 1 or none (exact moments), found {batch}")
+        self.batch = batch
+
+    @abc.abstractmethod
+    def features(self) -> list[Features]:
+        """The features of the distribution, one set per data set."""
+
+    @abc.abstractmethod
+    def sample(
+        self, update: int, count: int, device: torch.device | str = "cpu", first: int = 0
+    ) -> tuple[Float[Tensor, "S count d"], Float[Tensor, "S count d"]]:
+        """Pairs number `first` to `first + count` of update number `update`."""
+
+    def setup(self, stage: str | None = None) -> None:
+        moments = self.moments()
+        self._exact = {name: torch.stack([getattr(m, name) for m in moments]) for name in ("Sxx", "Syx", "Syy")}
+
+    def pairs(self, update: int, device: torch.device) -> Batch:
+        if self.batch is None:
+            self._exact = {name: value.to(device) for name, value in self._exact.items()}
+            return self._exact
+        x, y = self.sample(update, self.batch, device)
+        return {"x": x, "y": y}
+
+    def evaluation(
+        self, split: str, index: int, first: int, last: int, device: torch.device
+    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
+        x, y = self.sample(EVALUATION[split], last - first, device, first)
+        return x[index], y[index]

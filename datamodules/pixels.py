@@ -18,7 +18,8 @@ class NoisyPixels(Pairs):
     """Two noisy views of the same image: x = image + D a + n, y = image + D a' + n'.
 
     The K columns of D are orthonormal, Var a = A^2, corr(a, a') = gamma: by themselves they have lambda_D = gamma A^2 and
-    rho_D = gamma. Together with image variance e along them lambda is e + gamma A^2 and rho = lambda / (e + A^2 + sigma^2). n, n' are independent pixel noise of standard deviation sigma.
+    rho_D = gamma. Together with image variance e along them lambda is e + gamma A^2 and rho = lambda / (e + A^2 + sigma^2).
+    n, n' are independent pixel noise of standard deviation sigma.
     Images are reduced to size x size by averaging, centred by the mean training image and divided by one standard
     deviation, so that A and sigma are in units of the images' pixel standard deviation.
 

@@ -7,12 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules import random
-from datamodules.gaussian import BASIS, SAMPLES, exact_batch
+from datamodules.gaussian import BASIS, SAMPLES
 from datamodules.moments import Features, Moments
-from datamodules.pairs import EVALUATION, Batch, Pairs
+from datamodules.pairs import LinearPairs
 
 
-class TemporalPairs(Pairs):
+class TemporalPairs(LinearPairs):
     """x = z + n_1 and y = z' + n_2 with z' = gamma z + innovation, stationary; gamma = 1 is the static model y = z + n_2.
 
     Signal z has independent components of variance s in the signal's basis, noise has variance n in the noise's basis.
@@ -47,7 +47,7 @@ class TemporalPairs(Pairs):
         updates: int = 1000,
         chunk: int = 100,
     ) -> None:
-        super().__init__(updates, chunk)
+        super().__init__(updates, chunk, batch)
         parts = [torch.atleast_2d(torch.tensor(v, dtype=torch.float64)) for v in (signal, gamma, noise)]
         if len({p.shape for p in parts}) > 1 or parts[0].numel() == 0:
             raise ValueError(f"signal, gamma and noise need one shape, found {', '.join(str(tuple(p.shape)) for p in parts)}")
@@ -56,13 +56,12 @@ class TemporalPairs(Pairs):
             if not bool(good.all()):
                 limits = "in [0, 1]" if name == "gamma" else "positive and finite"
                 raise ValueError(f"every {name} must be {limits}, found {values[~good][0].item():g}")
-        for name, value in (("samples", samples), ("batch", batch)):
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1 or none, found {value}")
+        if samples is not None and samples < 1:
+            raise ValueError(f"samples must be at least 1 or none (exact moments), found {samples}")
         if len(parts[0]) not in (1, len(seeds)) or not seeds:
             raise ValueError(f"give one list for all seeds or one list per seed, found {len(parts[0])} for {len(seeds)} seeds")
         self.signal_SD, self.gamma_SD, self.noise_SD = (p.expand(len(seeds), -1) for p in parts)
-        self.basis, self.samples, self.batch, self.seeds = basis, samples, batch, list(seeds)
+        self.basis, self.samples, self.seeds = basis, samples, list(seeds)
         self.sets, self.inputs = self.signal_SD.shape
         d = self.inputs
         self.basis_Sdd = torch.eye(d, dtype=torch.float64).repeat(self.sets, 1, 1)
@@ -110,19 +109,3 @@ class TemporalPairs(Pairs):
         if self.basis != "noncommuting":
             noise_1, noise_2 = noise_1 @ Q, noise_2 @ Q
         return signal @ Q + noise_1, following @ Q + noise_2
-
-    def setup(self, stage: str | None = None) -> None:
-        self._exact = exact_batch(self.moments())
-
-    def pairs(self, update: int, device: torch.device) -> Batch:
-        if self.batch is None:
-            self._exact = {name: value.to(device) for name, value in self._exact.items()}
-            return self._exact
-        x, y = self.sample(update, self.batch, device)
-        return {"x": x, "y": y}
-
-    def evaluation(
-        self, split: str, index: int, first: int, last: int, device: torch.device
-    ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
-        x, y = self.sample(EVALUATION[split], last - first, device, first)
-        return x[index], y[index]

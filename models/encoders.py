@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.initialisation import Init, weights
+from models.per_network import per_network
 
 Activation = Literal["linear", "relu", "gelu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -57,11 +58,7 @@ class Encoder(nn.Module):
             raise ValueError(f"a {activation} encoder has one to three hidden layers, found {len(hidden)}")
         if not seeds:
             raise ValueError("seeds must hold one seed per network, found none")
-        scales = [float(eps)] * len(seeds) if isinstance(eps, int | float) else list(eps)
-        if len(scales) != len(seeds):
-            raise ValueError(f"eps holds {len(scales)} scales for {len(seeds)} networks; give one, or one per network")
-        if not all(0 < scale < float("inf") for scale in scales):
-            raise ValueError(f"eps must be positive and finite, found {eps}")
+        scales = per_network("eps", eps, len(seeds))
         self.activation, self.eps, self.init, self.seeds = activation, scales, init, list(seeds)
         self.dtype = getattr(torch, dtype)
         self.layers = nn.ParameterList(w.to(self.dtype) for w in weights(self.seeds, self.sizes, scales, init))

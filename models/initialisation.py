@@ -61,3 +61,9 @@ def head(layers: list[Tensor], seeds: list[int], latent: bool, eps: list[float],
     for layer in layers[1:]:
         product = layer @ product
     return product.mT * scale / scales
+
+
+def noise(seeds: list[int], sizes: list[int], eps: list[float]) -> Float[Tensor, "N out inputs"]:
+    """Independent normals of the scale of a balanced first layer, eps^(1/L), that no other weight depends on."""
+    L = len(sizes) - 1
+    return torch.tensor(eps, dtype=torch.float64)[:, None, None] ** (1 / L) * draw(seeds, L + 1, sizes[1], sizes[0])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models import initialisation, population
 from models.encoders import Encoder
 from models.optimizers import SGD, AdamW, StackedOptimizer
+from models.per_network import per_network
 from models.targets import EMA, Target
 
 
@@ -43,11 +44,7 @@ class Learner(LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        rates = [lr] * encoder.networks if isinstance(lr, int | float) else list(lr)
-        if len(rates) != encoder.networks:
-            raise ValueError(f"lr holds {len(rates)} rates for {encoder.networks} networks; give one, or one per network")
-        if not all(0 < rate < float("inf") for rate in rates):
-            raise ValueError(f"every lr must be positive and finite, found {rates}")
+        rates = per_network("lr", lr, encoder.networks)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), found {momentum}")
         if not 0 <= weight_decay < float("inf"):

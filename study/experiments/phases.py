@@ -8,8 +8,7 @@ Time: about 1 minute on 2 CPU cores.
 
 b has lambda = 1 and a has rho = 1. The threshold of critical times is half of the feature's own fixed point.
 
-The decoupled solution is exact but not stable. Once JEPA has learned b, the row that holds it is turned towards a, whose rho is
-higher, at the escape rate of docs/theory.md, section 6 D. In some of the networks rounding errors grow to order one while a waits, and
+The decoupled solution is exact but not stable (`takeover`). In some of the networks rounding errors grow to order one while a waits, and
 a takes b's row long before its own time; in others the integrator's large steps damp so small a seed. Which feature is first does
 not depend on it; how often it happens is reported.
 """

@@ -334,3 +334,25 @@ def correlations(found: Mapping[str, Mapping[flow.Objective, NDArray]]) -> Figur
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     _tidy(axes)
     return figure
+
+
+def escapes(panels: Mapping[str, tuple[NDArray, float]], delta: NDArray) -> Figure:
+    """Delays [seeds, deltas] over the size of a perturbation (dots), and lines of the given time per factor e."""
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    axes = figure.subplots(2, 4).ravel()
+    x = -np.log(delta)
+    for panel, (title, (delays, slope)) in zip(axes, panels.items(), strict=False):
+        shades = colormaps["viridis"](np.linspace(0, 0.9, len(delays)))
+        for seen, colour in zip(delays, shades, strict=True):
+            panel.plot(delta, seen.mean() + slope * (x - x.mean()), color=colour, linewidth=1)
+            panel.plot(delta, seen, ".", color=colour)
+        panel.set_xscale("log")
+        panel.invert_xaxis()
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("perturbation delta")
+        _tidy(panel)
+    for panel in axes[::4]:
+        panel.set_ylabel("t_a - t_b")
+    for panel in axes[len(panels) :]:
+        panel.set_axis_off()
+    return figure

@@ -15,13 +15,14 @@ from torch import Tensor
 import datamodules
 from models import Encoder, initialisation
 from models.gradient_flow import GradientFlow, square
+from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.run import Result, Run, begin, finish, stored, write
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
 
 DEFAULTS: dict[str, Any] = {
-    "device": "cpu", "kappa": 1.0, "weight_decay": 0.0, "tau": None, "head": 1.0, "tolerance": 1e-7, "levels": {}, "fractions": [],
+    "device": "cpu", "kappa": 1.0, "weight_decay": 0.0, "tau": None, "head": 1.0, "perturbation": 0.0, "tolerance": 1e-7, "levels": {}, "fractions": [],
 }  # fmt: skip
 REQUIRED = {"objective", "encoder", "data", "until"}
 
@@ -44,7 +45,7 @@ class Integration(Run):
 
     objective: jepa or mae. encoder: arguments of models.Encoder; its seeds are the networks. data: class_path and
     init_args of a data module with `features()`. until: end, in gradient-flow time. kappa, weight_decay, tau (none: no
-    teacher), head (factor on the initial head). tolerance: relative error of a step. levels: name -> gain of each feature
+    teacher), head (factor on the initial head), perturbation (of the initial first layer, relative). tolerance: relative error of a step. levels: name -> gain of each feature
     [N, f] whose first crossing is wanted. fractions: of the feature's own final gain, crossed when. device.
 
     The table has, per feature i: feature-i/lam and feature-i/rho, gain/i at the start and the end, crossing/<level>/i;
@@ -66,8 +67,15 @@ class Integration(Run):
         data = getattr(datamodules, config["data"]["class_path"].split(".")[-1])(**config["data"]["init_args"])
         flow, y = assemble(config, encoder, data)
         floor = torch.tensor(encoder.eps, dtype=torch.float64) ** (1 / encoder.depth)
-        steps = integrate(flow.take, y, each(config["until"], encoder, "until").to(y), config["tolerance"], floor.to(y))
-        features = data.features() if len(data.features()) > 1 else data.features() * encoder.networks
+        steps = integrate(
+            flow.take,
+            y,
+            torch.tensor(per_network("until", config["until"], encoder.networks)).to(y),
+            config["tolerance"],
+            floor.to(y),
+        )
+        features = data.features()
+        features = features if len(features) > 1 else features * encoder.networks
         begin(path, config)
         start = time.monotonic()
         try:
@@ -90,21 +98,6 @@ class Integration(Run):
         return json.loads(json.dumps(DEFAULTS | self.config))
 
 
-def each(value: float | list[float], encoder: Encoder, name: str, positive: bool = True) -> Float[Tensor, "N"]:
-    """One value per network.
-
-    Raises:
-        ValueError: as many values as there are networks are needed; infinite, or not positive.
-    """
-    made = torch.as_tensor(value, dtype=torch.float64).expand(encoder.networks) if not isinstance(value, list) else None
-    made = torch.tensor(value, dtype=torch.float64) if made is None else made
-    if made.shape != (encoder.networks,):
-        raise ValueError(f"{name} holds {len(made)} values for {encoder.networks} networks; give one, or one per network")
-    if not bool((made.isfinite() & ((made > 0) if positive else (made >= 0))).all()):
-        raise ValueError(f"{name} must be finite and {'positive' if positive else 'not negative'}, found {made.tolist()}")
-    return made
-
-
 def assemble(config: dict[str, Any], encoder: Encoder, data: Any) -> tuple[GradientFlow, Float[Tensor, "N P"]]:
     """The right-hand side and the initial state, on the configured device."""
     objective: Literal["jepa", "mae"] = config["objective"]
@@ -119,18 +112,22 @@ def assemble(config: dict[str, Any], encoder: Encoder, data: Any) -> tuple[Gradi
         m.check()
     layers = [w.detach() for w in encoder.layers]
     head = initialisation.head(layers, encoder.seeds, objective == "jepa", encoder.eps, encoder.init)
-    head = head * each(config["head"], encoder, "head")[:, None, None]
     device, D = config["device"], max(encoder.sizes)
+
+    def each(name: str, zero: bool = False) -> Float[Tensor, "N 1 1"]:
+        return torch.tensor(per_network(name, config[name], N, zero), dtype=torch.float64)[:, None, None]
+
+    layers[0] = layers[0] + each("perturbation", zero=True) * initialisation.noise(encoder.seeds, encoder.sizes, encoder.eps)
     flow = GradientFlow(
         depth=encoder.depth,
         latent=objective == "jepa",
         Sxx=square([torch.stack([m.Sxx for m in moments])], D)[:, 0].expand(N, -1, -1).to(device),
         Syx=square([torch.stack([m.Syx for m in moments])], D)[:, 0].expand(N, -1, -1).to(device),
-        kappa=each(config["kappa"], encoder, "kappa")[:, None, None].to(device),
-        weight_decay=each(config["weight_decay"], encoder, "weight_decay", positive=False)[:, None, None].to(device),
-        tau=None if config["tau"] is None else each(config["tau"], encoder, "tau")[:, None, None].to(device),
+        kappa=each("kappa").to(device),
+        weight_decay=each("weight_decay", zero=True).to(device),
+        tau=None if config["tau"] is None else each("tau").to(device),
     )
-    return flow, flow.pack(layers, head).to(device)
+    return flow, flow.pack(layers, each("head") * head).to(device)
 
 
 def gains_of(flow: GradientFlow, index: Tensor, y: Tensor, directions: Tensor, Sxx: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,10 +156,8 @@ def follow(steps: Iterator[Step], flow: GradientFlow, y: Tensor, features: list[
 
 def mode(flow: GradientFlow, stop: Stopped, features: list[datamodules.Features]) -> int:
     """The feature that moves fastest, relative to its gain, where an integration stopped."""
-    index, known = torch.tensor([stop.network], device=stop.y.device), features[stop.network]
-    w, speed = gains_of(
-        flow.take(index), torch.tensor([0]), stop.y[None], known.directions[None].to(stop.y), known.metric[None].to(stop.y)
-    )
+    directions, metric = (torch.stack([getattr(f, of) for f in features]).to(stop.y) for of in ("directions", "metric"))
+    w, speed = gains_of(flow, torch.tensor([stop.network], device=stop.y.device), stop.y[None], directions, metric)
     return int((speed / w).abs().nan_to_num(torch.inf)[0].argmax())
 
 

@@ -160,7 +160,7 @@ def test_ema_moves_after_the_step_towards_the_encoder():
         (lambda: Encoder(4, [4] * 4, 2, "tanh"), "one to three hidden"),
         (lambda: Encoder(4, [4], 2, seeds=[]), "one seed per network"),
         (lambda: EMA(1.0), "decay"),
-        (lambda: Learner(encoder(), Pixels(), lr=[0.1]), "1 rates for 2 networks"),
+        (lambda: Learner(encoder(), Pixels(), lr=[0.1]), "1 values for 2 networks"),
         (lambda: Learner(encoder(), Pixels(), lr=0.0), "positive"),
         (lambda: Learner(encoder(), Pixels(), momentum=1.0), "momentum"),
         (lambda: Learner(encoder(), Pixels(), optimizer="adamw", momentum=0.9), "no effect"),

@@ -18,6 +18,7 @@ from study.experiments import (
     phases,
     predictor_rate,
     robustness,
+    takeover,
     weight_decay,
 )
 from study.experiments.flips import flip_depth
@@ -25,6 +26,7 @@ from study.experiments.flips import flip_depth
 SMALL = {
     "critical_times": ["--tolerance", "1e-5"],
     "phases": ["--points", "2", "--tolerance", "1e-4"],
+    "takeover": ["--seeds", "2"],
     "flips": ["--pairs", "3", "--tolerance", "1e-4"],
     "generative": ["--seeds", "2", "--tolerance", "1e-4"],
     "noncommuting": ["--networks", "3", "--tolerance", "1e-4"],
@@ -45,6 +47,7 @@ def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
     monkeypatch.setattr(critical_times, "EPS", {2: (1e-2, 1e-4)})
     monkeypatch.setattr(critical_times, "SLOWDOWNS", dict(itertools.islice(critical_times.SLOWDOWNS.items(), 2)))
     monkeypatch.setattr(phases, "DEPTHS", (1, 4))
+    monkeypatch.setattr(takeover, "CASES", (("jepa", 2), ("mae", 3)))
     monkeypatch.setattr(flips, "DEPTHS", (1, 2, 3))
     monkeypatch.setattr(generative, "SAMPLES", (1000,))
     monkeypatch.setattr(noncommuting, "DEPTHS", (2,))
@@ -61,7 +64,7 @@ def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
     assert all(np.isfinite(c["measured"]) for c in made if c["n"])
     assert "<svg" in (runs / "report" / "index.html").read_text()
     capsys.readouterr()
-    if name in ("critical_times", "flips", "ema", "predictor_rate"):
+    if name in ("critical_times", "takeover", "flips", "ema", "predictor_rate"):
         assert [c["id"] for c in made if not c["holds"]] == []
 
 
@@ -78,6 +81,8 @@ def test_flip_depth_is_the_first_depth_after_which_a_stays_first():
         (["flips", "--pairs", "0"], "pairs must be at least 1"),
         (["flips", "--eps", "0.5"], "half the smallest fixed point"),
         (["phases", "--points", "0"], "points must be at least 1"),
+        (["takeover", "--seeds", "1"], "seeds must be at least 2"),
+        (["takeover", "--eps", "0.5"], "eps must be positive and below 0.01"),
         (["noncommuting", "--networks", "1"], "networks must be at least 2"),
         (["phases", "--tolerance", "2"], "tolerance must lie in (0, 1), found 2"),
         (["linear", "--points", "3"], "--points"),
