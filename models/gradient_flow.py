@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models.population import gradients, products
+from models.population import gradients, products, residual
 
 
 def square(matrices: list[Tensor], D: int) -> Float[Tensor, "N M D D"]:
@@ -79,9 +79,10 @@ class GradientFlow:
         layers, head, teacher = self.unpack(y)
         partial = products(layers)
         T = products(teacher)[-1] if teacher else partial[-1] if self.latent else self.identity
-        of_layers, of_head, _ = gradients(layers, partial, head, T, self.Sxx, self.Syx)
-        moved = [-g - self.weight_decay * w for g, w in zip(of_layers, layers, strict=True)]
-        moved.append(-self.kappa * (of_head + self.weight_decay * head))
+        moved = [-self.weight_decay * w for w in (*layers, head)]
+        for i, left, right in gradients(layers, partial, head, residual(head @ partial[-1], T, self.Sxx, self.Syx)):
+            moved[i] -= left if right is None else left @ right
+        moved[-1] *= self.kappa
         if self.tau is not None:
             moved += [self.tau * (w - average) for w, average in zip(layers, teacher, strict=True)]
         return torch.stack(moved, 1).flatten(1)

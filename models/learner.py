@@ -27,7 +27,8 @@ class Learner(LightningModule):
         lr: learning rate, one for all networks or one per network.
         optimizer: "sgd" or "adamw".
         momentum: of SGD.
-        weight_decay: L2 for SGD, decoupled for AdamW.
+        weight_decay: L2 for SGD, decoupled for AdamW; one for all networks or one per network.
+        kappa: learning rate of the head over that of the encoder; one for all networks or one per network.
 
     Raises:
         ValueError: rates that are not positive, or as many as there are networks.
@@ -40,15 +41,13 @@ class Learner(LightningModule):
         lr: float | list[float] = 0.01,
         optimizer: Literal["sgd", "adamw"] = "sgd",
         momentum: float = 0.0,
-        weight_decay: float = 0.0,
+        weight_decay: float | list[float] = 0.0,
+        kappa: float | list[float] = 1.0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        rates = per_network("lr", lr, encoder.networks)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum must lie in [0, 1), found {momentum}")
-        if not 0 <= weight_decay < float("inf"):
-            raise ValueError(f"weight_decay must be finite and not negative, found {weight_decay}")
         if optimizer not in ("sgd", "adamw"):
             raise ValueError(f"optimizer must be sgd or adamw, found {optimizer!r}")
         if optimizer == "adamw" and momentum:
@@ -59,7 +58,10 @@ class Learner(LightningModule):
             [w.detach().double() for w in encoder.layers], encoder.seeds, target.latent, encoder.eps, encoder.init
         )
         self.head = nn.Parameter(first.to(encoder.dtype))
-        self.lr, self.optimizer, self.momentum, self.weight_decay = rates, optimizer, momentum, weight_decay
+        self.lr = per_network("lr", lr, encoder.networks)
+        self.weight_decay = per_network("weight_decay", weight_decay, encoder.networks, zero=True)
+        self.kappa = per_network("kappa", kappa, encoder.networks)
+        self.optimizer, self.momentum = optimizer, momentum
 
     def encoders(self) -> dict[str, Encoder]:
         """The encoders a probe can read: "online", and "target" where it is another one."""
@@ -74,55 +76,46 @@ class Learner(LightningModule):
         prediction = self.encoder(x)["features"] @ self.head.mT
         return (prediction - self.target(self.encoder, y)).square().sum(-1).mean(-1) / 2
 
-    def backward_on(self, data: dict[str, Tensor]) -> Float[Tensor, "N"]:
-        """Set the gradients and return the loss of each network, on pairs {x, y} or on exact moments {Sxx, Syx, Syy}."""
-        data = self._cast(data)
-        if "Sxx" in data:
-            return population.backward(self.encoder, self.head, self.target, data)
-        loss = self.loss(**data)
-        loss.sum().backward()
-        return loss.detach()
-
-    def _cast(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {name: value.to(self.encoder.dtype) for name, value in data.items()}
-
     def training_step(self, batch: Iterable[dict[str, Tensor]], batch_idx: int) -> None:
-        """A chunk of updates. Only the last goes through Lightning's optimiser wrapper, which counts the chunk."""
+        """A chunk of updates as one step of Lightning's optimiser wrapper, which counts chunks."""
         counted = self.optimizers()
         optimizer = counted.optimizer  # type: ignore[union-attr]
         assert isinstance(optimizer, StackedOptimizer)
-        self.losses = self.advance(batch, optimizer, last=counted)  # read by callbacks once per chunk
+        counted.step(closure=lambda: self.advance(batch, optimizer))  # type: ignore[union-attr]
 
-    def advance(self, batch: Iterable[dict[str, Tensor]], optimizer: StackedOptimizer, last) -> Float[Tensor, "chunk N"]:
-        """One update for each of the batch's data, the last one by the optimiser `last`; the losses before each."""
-        losses: list[Tensor] = []
+    def advance(self, batch: Iterable[dict[str, Tensor]], optimizer: StackedOptimizer) -> None:
+        """One update for each of the batch's data: pairs x, y [S, B, d], or exact moments Sxx, Syx, Syy [S, d, d], the same
+        in the whole chunk. Notes `losses` [N], those before the last update."""
         batches = iter(batch)
-        data = next(batches)
-        if "Sxx" in data:  # the same in every update of a chunk
-            updates = 1 + sum(1 for _ in batches)
-            if updates > 1:
-                losses.append(self._update(optimizer, data)[None])
-                losses.append(population.walk(self.encoder, self.head, self.target, self._cast(data), optimizer, updates - 2))
-        for following in batches:
-            losses.append(self._update(optimizer, data)[None])
-            data = following
-        losses.append(self._update(last, data)[None])
-        return torch.cat(losses)
-
-    def _update(self, optimizer, data: dict[str, Tensor]) -> Float[Tensor, "N"]:
+        for made in batches:
+            data = {name: value.to(self.encoder.dtype) for name, value in made.items()}
+            if "Sxx" in data:
+                updates = 1 + sum(1 for _ in batches)
+                self.losses = population.walk(self.encoder, self.head, self.target, data, optimizer, updates)
+                return
+            optimizer.zero_grad(set_to_none=True)
+            loss = self.loss(**data)
+            loss.sum().backward()
+            optimizer.step()
+            self.target.follow(self.target.carried(), list(self.encoder.parameters()))
+            self.losses = loss.detach()
         optimizer.zero_grad(set_to_none=True)
-        loss = self.backward_on(data)
-        optimizer.step()
-        self.target.follow(self.target.carried(), list(self.encoder.parameters()))
-        return loss
 
     def finite(self) -> Bool[Tensor, "N"]:
         """Whether all weights of each network are finite."""
         return torch.stack([p.detach().flatten(1).isfinite().all(1) for p in self.encoder.parameters()]).all(0)
 
     def configure_optimizers(self) -> StackedOptimizer:
-        parameters = [*self.encoder.parameters(), self.head]
-        lr = torch.tensor(self.lr, dtype=self.encoder.dtype, device=self.device)
+        def each(values: list[float]) -> Float[Tensor, "N"]:
+            return torch.tensor(values, dtype=self.encoder.dtype, device=self.device)
+
+        groups = [{"params": [*self.encoder.parameters(), self.head], "lr": each(self.lr)}]
+        if any(kappa != 1 for kappa in self.kappa):
+            groups = [
+                {"params": list(self.encoder.parameters()), "lr": each(self.lr)},
+                {"params": [self.head], "lr": each(self.lr) * each(self.kappa)},
+            ]
+        decay = each(self.weight_decay) if any(self.weight_decay) else None
         if self.optimizer == "sgd":
-            return SGD(parameters, lr, self.momentum, self.weight_decay)
-        return AdamW(parameters, lr, weight_decay=self.weight_decay)
+            return SGD(groups, momentum=self.momentum, weight_decay=decay)
+        return AdamW(groups, weight_decay=decay)

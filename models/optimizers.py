@@ -1,4 +1,4 @@
-"""SGD and AdamW with one learning rate per network: torch's own take one rate for all."""
+"""SGD and AdamW with one learning rate and weight decay per network: torch's own take one for all."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,83 +7,164 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+Step = Callable[[int, Tensor, Tensor | None], None]
 
-def _each(values: Float[Tensor, "N"], like: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
-    return values.to(like).view(-1, *[1] * (like.ndim - 1))
+
+def _rates(
+    group: dict, p: Float[Tensor, "n ..."], block: slice = slice(None)
+) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."] | None]:
+    """lr and lr times weight decay of a block of networks, to be multiplied with p, the weights of that block."""
+    lr, decay = (v if v is None else v[block].to(p).view(-1, *[1] * (p.ndim - 1)) for v in (group["lr"], group["weight_decay"]))
+    assert lr is not None
+    return lr, None if decay is None else lr * decay
 
 
 class StackedOptimizer(torch.optim.Optimizer):
-    """Base of optimisers over parameters [N, ...] with learning rates lr [N]."""
+    """Base of optimisers over parameters [N, ...] with, per group, learning rates lr [N] and weight decays [N] or None."""
 
-    def __init__(self, parameters, lr: Float[Tensor, "N"], **defaults: Any) -> None:
-        super().__init__(parameters, {"lr": lr, **defaults})
+    def __init__(self, parameters, lr: Tensor | None = None, weight_decay: Tensor | None = None, **defaults: Any) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, **defaults})
 
     @torch.no_grad()
     def step(self, closure=None):
-        loss = None
+        """One update of every parameter that has a gradient, after what `closure` does."""
         if closure is not None:
             with torch.enable_grad():
-                loss = closure()
+                closure()
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p, p.grad, _each(group["lr"], p), self.state[p], group)
-        return loss
+                    self.update(p, p.grad, None, *_rates(group, p), self.prepared(p, group), group)
 
-    def on(self, parameters: list[Tensor], block: slice) -> Callable[[list[Tensor]], None]:
-        """One step of a block of networks, as a function of their gradients, on views of weights and state."""
-        (group,) = self.param_groups
-        views = [p.detach()[block] for p in parameters]
-        rates = [_each(group["lr"][block], view) for view in views]
-        states = [{name: v[block] if isinstance(v, Tensor) else v for name, v in self.state[p].items()} for p in parameters]
+    def on(self, parameters: list[Tensor], block: slice) -> tuple[Tensor | None, Step]:
+        """Steps of a block of networks, on views of their weights and state: a factor [n, 1, 1] that gradients must carry
+        where there is one, and `step(i, left, right)` for weight number i with the gradient left @ right, or left alone."""
+        group_of = {p: group for group in self.param_groups for p in group["params"]}
+        first = group_of[parameters[0]]
+        parts = []
+        for p in parameters:
+            view, group = p.detach()[block], group_of[p]
+            state = {name: v[block] if v.ndim else v.clone() for name, v in self.prepared(p, group).items()}
+            parts.append((view, *_rates(group, view, block), state, group))
+        common = self.common(parts[0][1])
 
-        def step(gradients: list[Tensor]) -> None:
-            for view, g, lr, state in zip(views, gradients, rates, states, strict=True):
-                self.update(view, g, lr, state, group)
+        def step(i: int, left: Tensor, right: Tensor | None) -> None:
+            view, lr, shrink, state, group = parts[i]
+            rate = lr if common is None else None if group is first else lr / common
+            self.update(view, left, right, rate, shrink, state, group)
 
-        return step
+        return common, step
+
+    def common(self, lr: Tensor) -> Tensor | None:
+        """The factor that gradients of a block must carry."""
+        return None
 
     def count(self, parameters: list[Tensor], steps: int) -> None:
         """Note steps that were made block by block."""
 
-    def update(self, p: Tensor, g: Tensor, lr: Tensor, state: dict, group: dict) -> None:
+    def prepared(self, p: Tensor, group: dict) -> dict[str, Tensor]:
+        """The state of a parameter, made at its first step."""
+        return self.state[p]
+
+    def update(
+        self,
+        p: Tensor,
+        left: Tensor,
+        right: Tensor | None,
+        rate: Tensor | None,
+        shrink: Tensor | None,
+        state: dict,
+        group: dict,
+    ) -> None:
+        """One step of p given its gradient left @ right (or left), which lacks the factor `rate`; shrink is lr times weight
+        decay."""
         raise TypeError("StackedOptimizer is a base class; use SGD or AdamW")
 
 
 class SGD(StackedOptimizer):
-    """p <- p - lr m, m <- momentum m + g + weight_decay p, as torch.optim.SGD."""
+    """p <- p - m, m <- momentum m + lr (g + weight_decay p): torch.optim.SGD with the learning rate taken into m.
 
-    def __init__(self, parameters, lr: Tensor, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
-        super().__init__(parameters, lr, momentum=momentum, weight_decay=weight_decay)
+    As lr is a factor of everything, gradients can carry it, and a product of factors is added to the weights directly.
+    """
 
-    def update(self, p: Tensor, g: Tensor, lr: Tensor, state: dict, group: dict) -> None:
-        if group["weight_decay"]:
-            g = g.add(p, alpha=group["weight_decay"])
+    def __init__(self, parameters, lr: Tensor | None = None, momentum: float = 0.0, weight_decay: Tensor | None = None) -> None:
+        super().__init__(parameters, lr, weight_decay, momentum=momentum)
+
+    def common(self, lr: Tensor) -> Tensor | None:
+        return lr
+
+    def prepared(self, p: Tensor, group: dict) -> dict[str, Tensor]:
+        if group["momentum"] and not self.state[p]:
+            self.state[p]["momentum"] = torch.zeros_like(p)
+        return self.state[p]
+
+    def update(
+        self,
+        p: Tensor,
+        left: Tensor,
+        right: Tensor | None,
+        rate: Tensor | None,
+        shrink: Tensor | None,
+        state: dict,
+        group: dict,
+    ) -> None:
+        left = left if rate is None else left * rate
         if group["momentum"]:
-            g = state["momentum"].mul_(group["momentum"]).add_(g) if state else state.setdefault("momentum", g.clone())
-        p.addcmul_(g, lr, value=-1)
+            m = state["momentum"].mul_(group["momentum"])
+            if shrink is not None:
+                m.addcmul_(p, shrink)
+            p.sub_(m.add_(left) if right is None else m.baddbmm_(left, right))
+            return
+        if shrink is not None:
+            p.mul_(1 - shrink)
+        if right is None:
+            p.sub_(left)
+        else:
+            p.baddbmm_(left, right, alpha=-1)
 
 
 class AdamW(StackedOptimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW; Adam at weight_decay 0."""
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), as torch.optim.AdamW; Adam without weight decay."""
 
     def __init__(
-        self, parameters, lr: Tensor, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0
+        self,
+        parameters,
+        lr: Tensor | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: Tensor | None = None,
     ) -> None:
-        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(parameters, lr, weight_decay, betas=betas, eps=eps)
+
+    def prepared(self, p: Tensor, group: dict) -> dict[str, Tensor]:
+        if not self.state[p]:
+            step = torch.zeros((), dtype=torch.float64, device=p.device)
+            self.state[p].update(step=step, mean=torch.zeros_like(p), square=torch.zeros_like(p))
+        return self.state[p]
 
     def count(self, parameters: list[Tensor], steps: int) -> None:
         for p in parameters:
             self.state[p]["step"] += steps
 
-    def update(self, p: Tensor, g: Tensor, lr: Tensor, state: dict, group: dict) -> None:
-        if not state:
-            state.update(step=0, mean=torch.zeros_like(p), square=torch.zeros_like(p))
+    def update(
+        self,
+        p: Tensor,
+        left: Tensor,
+        right: Tensor | None,
+        rate: Tensor | None,
+        shrink: Tensor | None,
+        state: dict,
+        group: dict,
+    ) -> None:
+        assert rate is not None
+        g = left if right is None else left @ right
         state["step"] += 1
+        # The step stays on the device: reading it would wait for the device at every update.
+        bias1, bias2 = (1 - beta ** state["step"] for beta in group["betas"])
         beta1, beta2 = group["betas"]
         state["mean"].lerp_(g, 1 - beta1)
         state["square"].mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        root = (state["square"] / (1 - beta2 ** state["step"])).sqrt_().add_(group["eps"])
-        if group["weight_decay"]:
-            p.mul_(1 - lr * group["weight_decay"])
-        p.sub_(lr / (1 - beta1 ** state["step"]) * state["mean"] / root)
+        root = (state["square"] / bias2.to(p)).sqrt_().add_(group["eps"])
+        if shrink is not None:
+            p.mul_(1 - shrink)
+        p.sub_(rate / bias1.to(p) * state["mean"] / root)

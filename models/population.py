@@ -8,8 +8,9 @@ With Wbar = W_L ... W_1, target matrix T and R = V Wbar Sxx - T Syx:
 Written out instead of left to autograd: several times faster for small matrices, and the same formula as on paper.
 """
 
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -19,90 +20,118 @@ from models.encoders import Encoder
 from models.optimizers import StackedOptimizer
 from models.targets import Target
 
+BLOCK_BYTES = 10 * 2**20  # weights and temporaries of one block: few enough for the cache, many enough to pay for the calls
 
-def products(layers: Sequence[Tensor]) -> list[Float[Tensor, "N _ d"]]:
+
+class Room:
+    """Where the intermediate results of one update go, so that nothing is allocated in the loop."""
+
+    def __init__(self, layers: Sequence[Tensor], head: Tensor) -> None:
+        d = layers[0].shape[-1]
+        shapes = [(*layer.shape[:-1], d) for layer in layers]
+        self.products, self.gradients = ([head.new_empty(shape) for shape in shapes] for _ in range(2))
+        self.prediction, self.residual, self.shift = (head.new_empty(*head.shape[:-1], d) for _ in range(3))
+
+
+def products(layers: Sequence[Tensor], room: Room | None = None) -> list[Float[Tensor, "N _ d"]]:
     """W_1, W_2 W_1, ..., Wbar."""
-    return list(accumulate(layers, lambda product, layer: layer @ product))
+    made = [layers[0]]
+    for i, layer in enumerate(layers[1:], 1):
+        made.append(torch.matmul(layer, made[-1], out=room.products[i] if room else None))
+    return made
+
+
+def residual(
+    VW: Float[Tensor, "N m d"],
+    T: Float[Tensor, "_ m d"],
+    Sxx: Float[Tensor, "S d d"],
+    Syx: Float[Tensor, "S d d"],
+    room: Room | None = None,
+) -> Float[Tensor, "N m d"]:
+    """R; the target matrix T is a constant."""
+    shift = _by(T, Syx, room.shift if room and len(T) == len(VW) else None)
+    return _by(VW, Sxx, room.residual if room else None).sub_(shift)
 
 
 def gradients(
-    layers: Sequence[Tensor],
-    partial: Sequence[Tensor],
-    head: Tensor,
-    T: Tensor,
-    Sxx: Float[Tensor, "S d d"],
-    Syx: Float[Tensor, "S d d"],
-) -> tuple[list[Tensor], Tensor, Float[Tensor, "N"]]:
-    """Gradients with respect to the layers and the head, and the part of each loss that depends on them:
-    loss - 1/2 tr(T Syy T^T). `partial` holds the products of the layers; the target matrix T is a constant."""
-    VW, TSyx = head @ partial[-1], _by(T, Syx)
-    R = _by(VW, Sxx) - TSyx
-    G = head.mT @ R  # gradient with respect to W_i ... W_1, from i = L down
-    made = []
+    layers: Sequence[Tensor], partial: Sequence[Tensor], head: Tensor, R: Float[Tensor, "N m d"], room: Room | None = None
+) -> Iterator[tuple[int, Tensor, Tensor | None]]:
+    """(i, left, right) with left @ right the gradient of weight number i (left alone where right is None), the head last
+    in number and first in order. A weight may be changed as soon as its gradient is here. `partial`: products of layers."""
+    G = torch.matmul(head.mT, R, out=room.gradients[-1] if room else None)  # with respect to W_i ... W_1, from i = L down
+    yield len(layers), R, partial[-1].mT
     for i in range(len(layers) - 1, 0, -1):
-        made.append(G @ partial[i - 1].mT)
-        G = layers[i].mT @ G
-    made.append(G)
-    return made[::-1], R @ partial[-1].mT, (VW * (R - TSyx)).sum((-2, -1)) / 2
+        below = torch.matmul(layers[i].mT, G, out=room.gradients[i - 1] if room else None)
+        yield i, G, partial[i - 1].mT
+        G = below
+    yield 0, G, None
 
 
-def _by(a: Tensor, moments: Float[Tensor, "S d d"]) -> Tensor:
+def loss(VW: Tensor, T: Tensor, Sxx: Tensor, Syx: Tensor, Syy: Tensor) -> Float[Tensor, "N"]:
+    """The loss of each network."""
+    own = (VW * (_by(VW, Sxx) / 2 - _by(T, Syx))).sum((-2, -1))
+    return own + (T * _by(T, Syy)).sum((-2, -1)) / 2
+
+
+def _by(a: Tensor, moments: Float[Tensor, "S d d"], out: Tensor | None = None) -> Tensor:
     """a @ moments; moments that all networks share make one large product instead of N small ones."""
-    return a @ moments[0] if len(moments) == 1 else a @ moments
+    return torch.matmul(a, moments[0] if len(moments) == 1 else moments, out=out)
 
 
-@torch.no_grad()
-def backward(encoder: Encoder, head: Tensor, target: Target, moments: dict[str, Tensor]) -> Float[Tensor, "N"]:
-    """Set the gradients of all weights and return the loss of each network. `moments` holds Sxx, Syx, Syy [S, d, d].
+def block_size(encoder: Encoder, head: Tensor) -> int:
+    """Networks that are walked together: all on a GPU; on a CPU a cacheful, and as many for every thread."""
+    if head.device.type != "cpu":
+        return encoder.networks
+    numbers = sum(w[0].numel() for w in (*encoder.layers, head))
+    threads, most = torch.get_num_threads(), max(1, BLOCK_BYTES // (4 * numbers * head.element_size()))
+    rounds = -(-encoder.networks // (most * threads))
+    return -(-encoder.networks // (rounds * threads))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that walk one block each. Small products gain nothing from several threads, so each has only itself."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def walk(
+    encoder: Encoder, head: Tensor, target: Target, moments: dict[str, Tensor], optimizer: StackedOptimizer, updates: int
+) -> Float[Tensor, "N"]:
+    """`updates` updates on the same moments Sxx, Syx, Syy [S, d, d], and the loss of each network before the last one.
+
+    Networks do not know of each other, so a block of them can take all its updates while it is in the cache of one core.
 
     Raises:
         ValueError: the encoder is not linear, so that its loss is no function of second moments.
     """
     if not encoder.linear:
         raise ValueError(f"exact moments train linear encoders only, found {encoder.activation}; give the data a batch size")
-    layers = list(encoder.layers)
-    partial = products(layers)
-    T = target.matrix(target.carried(), partial[-1])
-    made, head.grad, loss = gradients(layers, partial, head, T, moments["Sxx"], moments["Syx"])
-    for layer, gradient in zip(layers, made, strict=True):
-        layer.grad = gradient
-    return loss + (T * _by(T, moments["Syy"])).sum((-2, -1)) / 2
-
-
-BLOCK_BYTES = 2**20  # weights and temporaries of one block should stay in a core's second-level cache
-
-
-def block_size(encoder: Encoder, head: Tensor) -> int:
-    """Networks that are walked together: all on a GPU, as many as fit the cache on a CPU."""
-    if head.device.type != "cpu":
-        return encoder.networks
-    numbers = sum(w[0].numel() for w in (*encoder.layers, head))
-    return max(1, BLOCK_BYTES // (4 * numbers * head.element_size()))
-
-
-@torch.no_grad()
-def walk(
-    encoder: Encoder, head: Tensor, target: Target, moments: dict[str, Tensor], optimizer: StackedOptimizer, updates: int
-) -> Float[Tensor, "updates N"]:
-    """`updates` updates on the same moments, block of networks by block of networks, and the losses before each.
-
-    Networks do not know of each other, so a block can take all its updates while it is in the cache. The optimiser must
-    have made one step before, so that its state exists.
-    """
     weights, N = [*encoder.layers, head], encoder.networks
-    losses = head.new_empty(updates, N)
+    losses = torch.empty(N, dtype=head.dtype, device=head.device)
     size = block_size(encoder, head)
-    for block in (slice(first, first + size) for first in range(0, N, size)):
+    blocks = [slice(first, min(first + size, N)) for first in range(0, N, size)]
+    steps = [optimizer.on(weights, block) for block in blocks]
+
+    @torch.no_grad()
+    def train(number: int) -> None:
+        block, (scale, step) = blocks[number], steps[number]
         *layers, V = (w.detach()[block] for w in weights)
         carried = [w[block] for w in target.carried()]
         Sxx, Syx, Syy = (m if len(m) == 1 else m[block] for m in (moments[name] for name in ("Sxx", "Syx", "Syy")))
-        step = optimizer.on(weights, block)
-        for k in range(updates):
-            partial = products(layers)
-            T = target.matrix(carried, partial[-1])
-            made, of_head, loss = gradients(layers, partial, V, T, Sxx, Syx)
-            losses[k, block] = loss + (T * _by(T, Syy)).sum((-2, -1)) / 2
-            step([*made, of_head])
+        room = Room(layers, V)
+        for update in range(updates):
+            partial = products(layers, room)
+            T, VW = target.matrix(carried, partial[-1]), torch.matmul(V, partial[-1], out=room.prediction)
+            R = residual(VW, T, Sxx, Syx, room)
+            if update == updates - 1:
+                losses[block] = loss(VW, T, Sxx, Syx, Syy)
+            for gradient in gradients(layers, partial, V, R if scale is None else R.mul_(scale), room):
+                step(*gradient)
             target.follow(carried, layers)
+
+    if len(blocks) == 1:
+        train(0)
+    else:
+        list(_pool(torch.get_num_threads()).map(train, range(len(blocks))))
     optimizer.count(weights, updates)
     return losses

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-REPEATS = 5
-SECONDS = 0.15  # of one repeat, where one step does not take longer
-LIMIT = 20.0  # seconds for all repeats of a method, beyond which it is left out
+REPEATS = 9
+SECONDS = 0.3  # of one repeat, where one step does not take longer
+LIMIT = 30.0  # seconds for all repeats of a method, beyond which it is left out
 MOST = 20_000  # steps in a repeat
 
 Run = Callable[[int], float | None]  # makes so many steps; may return the seconds to count, such as those without start-up

@@ -23,7 +23,7 @@ class Ours:
 
     def __call__(self, steps: int) -> None:
         batches = (self.data.pairs(update, self.device) for update in range(steps))
-        self.learner.advance(batches, self.optimizer, last=self.optimizer)
+        self.learner.advance(batches, self.optimizer)
 
     @property
     def weights(self) -> list[Tensor]:

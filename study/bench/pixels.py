@@ -28,7 +28,7 @@ class Ours:
 
     def __call__(self, steps: int) -> None:
         batches = (self.data.pairs(update, self.device) for update in range(steps))
-        self.learner.advance(batches, self.optimizer, last=self.optimizer)
+        self.learner.advance(batches, self.optimizer)
 
 
 def flop() -> float:

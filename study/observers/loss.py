@@ -1,6 +1,5 @@
 """The training loss, and the rule that a run whose numbers are no longer finite stops."""
 
-import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
@@ -13,7 +12,7 @@ class Diverged(ArithmeticError):
     """Training left the finite numbers; says at which update and in which network (its first one)."""
 
     def __init__(self, update: int, network: int, lr: float) -> None:
-        super().__init__(f"loss of network {network} (lr {lr:g}) is not finite at update {update}; lower its learning rate")
+        super().__init__(f"loss of network {network} (lr {lr:g}) is not finite after update {update}; lower its learning rate")
         self.update, self.network, self.lr = update, network, lr
 
 
@@ -26,13 +25,12 @@ class Loss(Observer):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         assert isinstance(pl_module, Learner)
         bad = ~pl_module.losses.isfinite()
-        # The last update of a chunk can spoil the weights after its loss was still finite.
-        bad = torch.cat((bad, ~pl_module.finite()[None]))
+        # What is not finite once stays so; and the last update can spoil the weights after its loss was still finite.
+        bad = bad | ~pl_module.finite()
         if bool(bad.any()):
-            row, network = (int(v) for v in bad.nonzero()[0])
-            update = (trainer.global_step - 1) * trainer.datamodule.chunk + row  # type: ignore[attr-defined]
-            raise Diverged(update, network, pl_module.lr[network])
+            network, data = int(bad.nonzero()[0]), trainer.datamodule  # type: ignore[attr-defined]
+            raise Diverged(min(trainer.global_step * data.chunk, data.updates), network, pl_module.lr[network])
         super().on_train_batch_end(trainer, pl_module)
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
-        return {"loss": learner.losses[-1]} if hasattr(learner, "losses") else {}
+        return {"loss": learner.losses} if hasattr(learner, "losses") else {}

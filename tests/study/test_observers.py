@@ -155,7 +155,7 @@ def test_effective_rank():
 
 
 def test_loss_names_update_and_network_that_diverged():
-    with pytest.raises(Diverged, match=r"network 1 \(lr 1000\) is not finite at update \d+") as caught:
+    with pytest.raises(Diverged, match=r"network 1 \(lr 1000\) is not finite after update \d+") as caught:
         trained([Table(), Loss(4)], lr=[1e-3, 1e3])
     assert caught.value.network == 1
 
