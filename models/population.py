@@ -14,6 +14,7 @@ from functools import cache
 
 import torch
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from models.encoders import Encoder
@@ -88,10 +89,15 @@ def block_size(encoder: Encoder, head: Tensor) -> int:
     return -(-encoder.networks // (rounds * threads))
 
 
+def _alone() -> None:
+    """Gives the calling thread no helpers: small products gain nothing from them. Not by torch.set_num_threads, which acts
+    on all threads, and after which batched factorisations fail (torch 2.15 with MKL)."""
+    threadpool_limits(1, user_api="openmp")
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """Threads that walk one block each. Small products gain nothing from several threads, so each has only itself."""
-    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(threads, initializer=_alone)
 
 
 def walk(

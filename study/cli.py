@@ -186,7 +186,7 @@ def study_bench(arguments: list[str]) -> int:
         print(json.dumps([dataclasses.asdict(row) for rows in chosen for row in rows(device)], indent=1))
     else:
         for rows in chosen:
-            show(rows(device), Console())
+            show(rows(device), Console(width=None if sys.stdout.isatty() else 180))
     return 0
 
 
