@@ -27,9 +27,9 @@ class Problem:
 
     @property
     def flop(self) -> float:
-        """Of one update of one network: 3 L + 3 products of d x d matrices. L - 1 for Wbar, 2 (L - 1) for the layers'
-        gradients, 6 for V Wbar, R, its two terms, V^T R, R Wbar^T and the loss's tr(T Syy T^T)."""
-        return (3 * self.depth + 3) * 2.0 * self.d**3
+        """Of one update of one network: 3 L + 2 products of d x d matrices. L - 1 for Wbar, 2 (L - 1) for the layers'
+        gradients, 5 for V Wbar, the two terms of R, V^T R and R Wbar^T. No update needs the loss."""
+        return (3 * self.depth + 2) * 2.0 * self.d**3
 
     @property
     def bytes(self) -> float:

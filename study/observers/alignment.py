@@ -24,7 +24,10 @@ def top_rows(map_Nkd: Tensor, root_Sdd: Tensor, k: int) -> Float[Tensor, "N k d"
     """The k strongest principal features of W x, as orthonormal rows in the whitened input z, x = root z,
     Sxx = root root^T. In z the weight of a direction is its variance, so that directions in which x hardly varies, where
     a fitted W is arbitrary, do not count."""
-    return torch.linalg.svd(map_Nkd @ root_Sdd, full_matrices=False)[2][:, :k]
+    whitened_Nkd = map_Nkd @ root_Sdd
+    # By the smaller problem W W^T: its squared condition blurs only directions that are 1e-8 of the strongest.
+    left_Nkk = torch.linalg.eigh(whitened_Nkd @ whitened_Nkd.mT)[1][..., -k:].flip(-1)
+    return torch.linalg.qr(whitened_Nkd.mT @ left_Nkk)[0].mT
 
 
 def whitened(basis_Sdk: Tensor, root_Sdd: Tensor) -> Float[Tensor, "S d k"]:
@@ -78,7 +81,7 @@ class Alignment(Observer):
     """
 
     def __init__(
-        self, every: int = 100, k: int = 2, recorded: int = 16, sample: int = 4096, jacobian_sample: int = 128
+        self, every: int = 500, k: int = 2, recorded: int = 16, sample: int = 4096, jacobian_sample: int = 128
     ) -> None:
         super().__init__(every)
         self.k, self.recorded, self.sample, self.jacobian_sample = k, recorded, sample, jacobian_sample
@@ -114,7 +117,8 @@ class Alignment(Observer):
         )
         if not learner.encoder.linear:
             self.x_Snd = views(data, "train", self.sample, device)
-            self.gram_Sdd = (self.x_Snd.mT @ self.x_Snd / self.x_Snd.shape[1]).double()
+            gram_Sdd = (self.x_Snd.mT @ self.x_Snd / self.x_Snd.shape[1]).double()
+            self.gram_root_Sdd = torch.linalg.cholesky(gram_Sdd)
         return {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(shortest)}
 
     def maps(self, learner: Learner) -> tuple[dict[str, Float[Tensor, "N k d"]], dict[str, Tensor]]:
@@ -122,8 +126,8 @@ class Alignment(Observer):
         if learner.encoder.linear:
             return {"linear": matrix(learner.encoder)}, {}
         features = extract(learner.encoder, self.x_Snd)["features"]
-        approximation = best_linear(features, self.x_Snd, self.gram_Sdd)
-        explained = ((approximation @ self.gram_Sdd) * approximation).sum((1, 2))
+        approximation = best_linear(features, self.x_Snd, self.gram_root_Sdd)
+        explained = (approximation @ self.gram_root_Sdd).square().sum((1, 2))
         total = features.var(1, unbiased=False).sum(-1).double()
         jacobian = mean_jacobian(learner.encoder, self.x_Snd[:, : self.jacobian_sample])
         return {"linear": approximation, "jacobian": jacobian}, {"linear/r2": explained / total}

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.func import functional_call
 
 from datamodules import Pairs
 from models import Encoder
@@ -33,20 +34,22 @@ def matrix(encoder: Encoder) -> Float[Tensor, "N k d"]:
 
 
 def best_linear(
-    features: Float[Tensor, "N n k"], x: Float[Tensor, "S n d"], gram: Float[Tensor, "S d d"]
+    features: Float[Tensor, "N n k"], x: Float[Tensor, "S n d"], root: Float[Tensor, "S d d"]
 ) -> Float[Tensor, "N k d"]:
-    """Least squares of centred features on inputs: E[(f - Ef) x^T] gram^{-1}, with gram = x^T x / n of the same x."""
+    """Least squares of centred features on inputs: E[(f - Ef) x^T] gram^{-1}, with root the Cholesky factor of gram =
+    x^T x / n of the same x."""
     centred = features - features.mean(1, keepdim=True)
     cross = (x.mT @ centred / x.shape[1]).double()
-    return torch.linalg.solve(gram, cross).mT
+    return torch.cholesky_solve(cross, root.expand(len(cross), -1, -1)).mT
 
 
 def mean_jacobian(encoder: Encoder, x: Float[Tensor, "S n d"]) -> Float[Tensor, "N k d"]:
-    """E[df/dx]: the derivative of the mean feature with respect to a shift common to all samples."""
-    N, k, d = encoder.networks, encoder.sizes[-1], encoder.sizes[0]
+    """E[df/dx] of a nonlinear encoder: the derivative of the mean feature with respect to a shift common to all samples,
+    taken after the first layer's matrix, which every sample shares."""
+    k = encoder.sizes[-1]
     with torch.inference_mode(False), torch.enable_grad():
-        shift = torch.zeros(N, 1, d, dtype=encoder.dtype, device=x.device, requires_grad=True)
-        mean = encoder(x.clone().to(encoder.dtype) + shift)["features"].mean(1)
-        rows = torch.eye(k, dtype=mean.dtype, device=x.device)[:, None].expand(k, N, k)
-        jacobian = torch.autograd.grad(mean, shift, rows, is_grads_batched=True)[0]
-    return jacobian.squeeze(2).transpose(0, 1).double()
+        bias = encoder.biases[0].detach().clone().requires_grad_()
+        mean = functional_call(encoder, {"biases.0": bias}, (x.clone().to(encoder.dtype),))["features"].mean(1)
+        rows = torch.eye(k, dtype=mean.dtype, device=x.device)[:, None].expand(k, encoder.networks, k)
+        by_bias = torch.autograd.grad(mean, bias, rows, is_grads_batched=True)[0]
+    return (by_bias.squeeze(2).transpose(0, 1) @ encoder.layers[0].detach()).double()

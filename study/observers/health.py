@@ -3,7 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import normalize
 
 from datamodules import Pairs
 from models import Learner
@@ -11,11 +11,10 @@ from study.observers.extract import extract
 from study.observers.observer import Observer
 
 
-def effective_rank(features: Float[Tensor, "N n k"]) -> Float[Tensor, "N"]:
+def effective_rank(covariance: Float[Tensor, "N k k"]) -> Float[Tensor, "N"]:
     """exp of the entropy of the normalised eigenvalues of the features' covariance, from 1 to k (Roy and Vetterli
     2007); 0 for features without variance. For runs of one method: it does not rank JEPA against MAE."""
-    centred = features.double() - features.double().mean(1, keepdim=True)
-    eigenvalues = torch.linalg.eigvalsh(centred.mT @ centred).clamp(min=0)
+    eigenvalues = torch.linalg.eigvalsh(covariance.double()).clamp(min=0)
     total = eigenvalues.sum(-1, keepdim=True)
     p = eigenvalues / total.clamp(min=1e-300)
     return torch.where(total[:, 0] > 0, torch.special.entr(p).sum(-1).exp(), 0.0)
@@ -32,7 +31,7 @@ class Health(Observer):
         sample: number of validation pairs.
     """
 
-    def __init__(self, every: int = 100, sample: int = 512) -> None:
+    def __init__(self, every: int = 500, sample: int = 256) -> None:
         super().__init__(every)
         self.sample = sample
 
@@ -43,13 +42,13 @@ class Health(Observer):
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
         features = extract(learner.encoder, self.x_Snd)["features"]
-        prediction = features @ learner.head.mT
-        target = learner.target(learner.encoder, self.y_Snd.to(prediction)).expand_as(prediction)
-        own = cosine_similarity(prediction, target, dim=-1)
-        other = cosine_similarity(prediction, target.roll(1, 1), dim=-1)
+        prediction = normalize(features @ learner.head.mT, dim=-1)
+        target = normalize(learner.target(learner.encoder, self.y_Snd.to(prediction)), dim=-1)
+        centred = features - features.mean(1, keepdim=True)
+        covariance = centred.mT @ centred / (self.sample - 1)
         named = f"health/validation-{self.sample}"
         return {
-            f"{named}/std": features.std(1).mean(-1),
-            f"{named}/rank": effective_rank(features),
-            f"{named}/gap": (own - other).mean(-1),
+            f"{named}/std": covariance.diagonal(dim1=1, dim2=2).sqrt().mean(-1),
+            f"{named}/rank": effective_rank(covariance),
+            f"{named}/gap": (prediction * (target - target.roll(1, 1))).sum(-1).mean(-1),
         }

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.population import gradients, products
+from models.population import gradients, products, residual
 from study import bench, cli
 from study.bench import base, lightning_peer, linear_peers, observers, pixel_peer, pixels, scaling, stacks, times, trainer
 from study.bench.base import Method, Peaks, Row, measure
@@ -26,8 +26,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(scaling, "SECONDS", 1e-9)
 
 
-def test_rows_from_fake_timings():
+def test_rows_from_fake_timings(monkeypatch):
     """A method that takes 1, 2, 4, 8, 16 s per step in its repeats, and one that always takes 4 s."""
+    monkeypatch.setattr(base, "REPEATS", 5)
     calls = iter([7.0, 3.0, 3.0, 1.0, 2.0, 4.0, 8.0, 16.0])
     methods = [Method("a", lambda: lambda steps: next(calls), 8.0), Method("b", lambda: lambda steps: 4.0, 2.0)]
     a, b = measure("test", "case", methods, "things/s", "cpu", Peaks(100.0, 40.0), 10.0, 10.0)
@@ -52,13 +53,16 @@ def test_what_cannot_be_timed_is_reported(monkeypatch):
 
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_flop_of_an_update(depth):
-    """The formula's products, counted by torch; the loss's T Syy is one more."""
+    """The formula's products, counted by torch."""
     problem = Problem(2, 8, depth)
     Sxx, Syx, _ = (m[None] for m in problem.moments)
     *layers, head = problem.first
     with FlopCounterMode(display=False) as counter:
-        gradients(layers, products(layers), head, layers[0], Sxx, Syx)
-    assert counter.get_total_flops() + 2 * 2 * 8**3 == problem.networks * problem.flop
+        partial = products(layers)
+        R = residual(head @ partial[-1], partial[-1], Sxx, Syx)
+        for _, left, right in gradients(layers, partial, head, R):
+            _ = left if right is None else left @ right
+    assert counter.get_total_flops() == problem.networks * problem.flop
 
 
 @pytest.mark.parametrize("name", ["PyTorch loop", "vmap", "Lightning", "JAX"])
