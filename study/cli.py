@@ -53,14 +53,15 @@ def study_run(arguments: list[str]) -> int:
         parser.add_class_arguments(made[0], skip={"device"})
     add_out(parser, device=True)
     parser.add_argument("--launcher", choices=("local",), default="local", help="where runs are started")
+    parser.add_argument("--chunk", choices=("auto",), default=None, help="auto: split stacks that do not fit into memory")
     options = vars(parser.parse_args(arguments[1:]))
-    out, choice = options.pop("out"), options.pop("device")
+    out, choice, chunk = (options.pop(name) for name in ("out", "device", "chunk"))
     options.pop("launcher")
-    run_experiments([(experiment.name, options) for experiment in made], out, choice)
+    run_experiments([(experiment.name, options) for experiment in made], out, choice, splitting=chunk == "auto")
     return 0
 
 
-def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str) -> None:
+def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, splitting: bool = False) -> None:
     """Run experiments, then write claims and page from all that is under `out`."""
     from rich.console import Console
 
@@ -73,7 +74,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str) -> N
     for name, options in wanted:
         experiment = EXPERIMENTS[name](**options, device=device)
         console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
-        local.perform(experiment, out, " ".join(["study", *sys.argv[1:]]), console)
+        local.perform(experiment, out, " ".join(["study", *sys.argv[1:]]), console, splitting)
     found = store.records(out)
     made = store.claims(found)
     store.save_claims(made, out)

@@ -17,6 +17,7 @@ from models import Encoder, initialisation
 from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
+from study.running.capacity import Need
 from study.running.run import Result, Run, begin, finish, stored, write
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
@@ -24,6 +25,7 @@ from study.theory.rosenbrock import Step, Stopped, integrate
 DEFAULTS: dict[str, Any] = {
     "device": "cpu", "kappa": 1.0, "weight_decay": 0.0, "tau": None, "head": 1.0, "perturbation": 0.0, "tolerance": 1e-7, "levels": {}, "fractions": [],
 }  # fmt: skip
+NOTED = 500  # steps of an ordinary integration
 REQUIRED = {"objective", "encoder", "data", "until"}
 
 
@@ -76,6 +78,7 @@ class Integration(Run):
         )
         features = data.features()
         features = features if len(features) > 1 else features * encoder.networks
+        self.need().check()
         begin(path, config)
         start = time.monotonic()
         try:
@@ -90,8 +93,16 @@ class Integration(Run):
             raise Stalled(reason) from None
         return finish(path, table(trace, config, features), flow.Sxx.device, command, time.monotonic() - start)
 
+    def need(self) -> Need:
+        """The Jacobians of all networks, factorised, and the steps that are noted."""
+        config = self.resolved()
+        encoder = config["encoder"]
+        sizes = [encoder["inputs"], *encoder["hidden"], encoder["features"]]
+        layers = (len(sizes) - 1) * (1 if config["tau"] is None else 2) + 1
+        state = layers * max(sizes) ** 2
+        return Need(len(encoder["seeds"]), 8 * (4 * state**2 + NOTED * (2 * max(sizes) + 1)), config["device"])
+
     def resolved(self) -> dict[str, Any]:
-        """The configuration with defaults filled in."""
         if wrong := (self.config.keys() - DEFAULTS.keys() - REQUIRED) | (REQUIRED - self.config.keys()):
             valid = ", ".join(sorted(REQUIRED | DEFAULTS.keys()))
             raise ValueError(f"unknown or missing keys {', '.join(sorted(wrong))}; valid keys: {valid}")

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from study.experiments.base import Experiment, Results
 from study.running import store
+from study.running.parts import split
 from study.running.run import Result, Run
 from study.running.training import Diverged
 
@@ -23,8 +24,9 @@ def device_of(choice: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if choice == "auto" else choice
 
 
-def perform(experiment: Experiment, out: Path, command: str, console: Console) -> Results:
-    """Carry out the plan, printing one line per run, and record which runs make up the experiment."""
+def perform(experiment: Experiment, out: Path, command: str, console: Console, splitting: bool = False) -> Results:
+    """Carry out the plan, printing one line per run, and record which runs make up the experiment. A stack that does not
+    fit into memory is refused, or done in parts where `splitting`."""
     start = time.monotonic()
     results: Results = {}
     plan = experiment.plan()
@@ -32,7 +34,7 @@ def perform(experiment: Experiment, out: Path, command: str, console: Console) -
     while batch:
         try:
             for role, run in batch.items():
-                results[role] = _timed(role, run, out, command, console)
+                results[role] = _timed(role, split(run) if splitting else run, out, command, console)
         except Diverged as stop:
             console.print(f"  {role}: {stop}", style="yellow", highlight=False)
             batch = plan.throw(stop)

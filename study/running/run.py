@@ -19,6 +19,7 @@ import torch
 import yaml
 
 from study.running import provenance
+from study.running.capacity import Need
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ class Run(abc.ABC):
     @abc.abstractmethod
     def execute(self, out: Path, command: str = "") -> Result:
         """Do the run under the folder `out`, resume it, or read it if it is done."""
+
+    @abc.abstractmethod
+    def resolved(self) -> dict[str, Any]:
+        """The configuration with defaults filled in."""
+
+    @abc.abstractmethod
+    def need(self) -> Need:
+        """The memory the stack takes."""
 
     def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
         """Where a run of this configuration, defaults filled in, has its files."""

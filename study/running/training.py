@@ -1,5 +1,6 @@
 """A stack of networks trained by Lightning, configured by LightningCLI."""
 
+import copy
 import json
 import logging
 import sys
@@ -21,6 +22,7 @@ import models
 from study.arguments import FitParser
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
+from study.running.capacity import Need, numbers
 from study.running.checkpoint import Checkpoint
 from study.running.run import Result, Run, begin, finish, stored, write
 
@@ -81,6 +83,15 @@ def quiet() -> None:
 class Training(Run):
     """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
 
+    def cli(self) -> StudyCLI:
+        return StudyCLI(copy.deepcopy(self.config))  # parsing changes what it is given
+
+    def resolved(self) -> dict[str, Any]:
+        return self.cli().resolved()
+
+    def need(self) -> Need:
+        return memory(self.resolved())
+
     def execute(self, out: Path, command: str = "") -> Result:
         """Train, from the checkpoint where there is one.
 
@@ -89,11 +100,12 @@ class Training(Run):
             ValueError: the configuration is impossible; nothing was written.
         """
         quiet()
-        cli = StudyCLI(self.config)
+        cli = self.cli()
         config = cli.resolved()
         path = self.folder(out, config)
         if done := stored(path):
             return done
+        memory(config).check()
         table = Table()
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
@@ -129,6 +141,20 @@ class Training(Run):
             write(path / "failed.json", json.dumps(reason, indent=1))
             raise
         return finish(path, table.frame(), learner.device, command, time.monotonic() - start)
+
+
+def memory(config: dict[str, Any]) -> Need:
+    """Weights with their gradients, state and teacher, the activations of a batch and its pairs, and the observers' maps."""
+    model, data = config["model"], config["data"]["init_args"]
+    encoder, target = model["encoder"]["init_args"], model["target"]["class_path"].split(".")[-1]
+    item = 8 if encoder["dtype"] == "float64" else 4
+    sizes = [encoder["inputs"], *encoder["hidden"], encoder["features"]]
+    state = 2 if model["optimizer"] == "adamw" else int(model["momentum"] > 0)
+    copies = 2 + state + (target == "EMA")
+    each = item * numbers(encoder, target != "Pixels") * copies + 8 * 4 * sizes[0] * sizes[-1]
+    if data.get("batch"):
+        each += item * data["batch"] * (4 * sum(sizes[1:]) + 4 * sizes[0])
+    return Need(len(encoder["seeds"]), each, config["trainer"]["accelerator"])
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:

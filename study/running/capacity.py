@@ -1,0 +1,45 @@
+"""Whether a stack fits into memory, known before it starts."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+HEADROOM = 0.9  # of the free memory may be used
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a stack of networks takes on a device, estimated from shapes."""
+
+    networks: int
+    each: int
+    device: str
+
+    @property
+    def most(self) -> int:
+        """Networks that fit into the free memory."""
+        return int(HEADROOM * free_bytes(self.device)) // self.each
+
+    def check(self) -> None:
+        """Raises ValueError: the stack does not fit."""
+        if self.networks > self.most:
+            raise ValueError(
+                f"a stack of {self.networks:,} networks needs {self.networks * self.each:,} bytes, and "
+                f"{free_bytes(self.device):,} are free on {self.device}; at most N = {self.most:,} fit: train fewer at "
+                "once, or have `study run` split it with --chunk auto"
+            )
+
+
+def free_bytes(device: str) -> int:
+    """Bytes that a process can still get without swapping; of the GPU's memory on a GPU."""
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+
+
+def numbers(encoder: dict[str, Any], latent: bool) -> int:
+    """Weights of one network, head included."""
+    sizes = [encoder["inputs"], *encoder["hidden"], encoder["features"]]
+    biases = 0 if encoder.get("activation", "linear") == "linear" else sum(sizes[1:])
+    return sum(a * b for a, b in itertools.pairwise(sizes)) + biases + sizes[-1] * sizes[-1 if latent else 0]

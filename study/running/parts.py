@@ -1,0 +1,85 @@
+"""A stack that does not fit into memory, done in parts that do."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from study.running.capacity import Need
+from study.running.run import Result, Run, begin, finish, stored
+
+PER_NETWORK = {"seeds", "eps", "lr", "weight_decay", "kappa", "until", "tau", "head", "perturbation", "levels"}
+PER_DATA_SET = {"lam", "rho", "signal", "gamma", "noise"}  # where they are lists of lists
+
+
+def split(run: Run) -> Run:
+    """The run itself where it fits, and otherwise the same run in parts.
+
+    Raises:
+        ValueError: not even one network fits.
+    """
+    need = run.need()
+    if need.networks <= need.most:
+        return run
+    if not need.most:
+        need.check()
+    return Parts(run.experiment, run.name, run.config, run, -(-need.networks // -(-need.networks // need.most)))
+
+
+@dataclass(frozen=True)
+class Parts(Run):
+    """A run whose networks are done `size` at a time, as runs of their own. As networks do not know of each other, the
+    table is that of the whole stack; so are the run's identity and folder."""
+
+    whole: Run
+    size: int
+
+    def resolved(self) -> dict[str, Any]:
+        return self.whole.resolved()
+
+    def need(self) -> Need:
+        return self.whole.need()
+
+    def execute(self, out: Path, command: str = "") -> Result:
+        config, need = self.resolved(), self.need()
+        path = self.folder(out, config)
+        if done := stored(path):
+            return done
+        start, tables = time.monotonic(), []
+        for first in range(0, need.networks, self.size):
+            last = min(first + self.size, need.networks)
+            made = type(self.whole)(self.experiment, f"{self.name}-part-{first}", part(self.config, need.networks, first, last))
+            frame = made.execute(out, command).table.drop(columns="run")
+            tables.append(frame.assign(network=frame["network"] + first))
+        # As the table of the whole stack: networks in order within every row.
+        rows = [frame.groupby("network").cumcount() for frame in tables]
+        joined = pd.concat([frame.assign(row=row) for frame, row in zip(tables, rows, strict=True)])
+        joined = joined.sort_values(["row", "network"], ignore_index=True).drop(columns="row")
+        begin(path, config)
+        return finish(path, joined, torch.device(need.device), command, time.monotonic() - start)
+
+
+def part(config: dict[str, Any], networks: int, first: int, last: int) -> dict[str, Any]:
+    """The configuration of networks `first` to `last` of a stack.
+
+    Raises:
+        ValueError: its pairs depend on the number of their data set, so that a part would see others.
+    """
+
+    def sliced(value: Any, name: str) -> Any:
+        if isinstance(value, dict):
+            return {k: sliced(v, name if name == "levels" else k) for k, v in value.items()}
+        many = isinstance(value, list) and len(value) == networks
+        if many and (name in PER_NETWORK or (name in PER_DATA_SET and isinstance(value[0], list))):
+            return value[first:last]
+        return value
+
+    data = config["data"]
+    options = data.get("init_args", {})
+    if data["class_path"].endswith("GaussianPairs") and options.get("batch") and isinstance(options["lam"][0], list):
+        raise ValueError("minibatches of GaussianPairs with features per network cannot be split; train fewer networks at once")
+    return sliced(json.loads(json.dumps(config)), "")

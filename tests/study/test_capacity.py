@@ -1,0 +1,112 @@
+"""Stacks that do not fit: refused with numbers, or done in parts with the same results."""
+
+import pandas as pd
+import pytest
+import torch
+
+from study import cli
+from study.bench.memory import Memory
+from study.experiments.linear import training
+from study.experiments.takeover import Takeover
+from study.running import capacity
+from study.running.integration import Integration, assemble
+from study.running.parts import Parts, part, split
+from study.running.training import StudyCLI
+from study.theory.rosenbrock import attempt
+
+
+def integration():
+    return Takeover(tolerance=1e-4, seeds=2).run("jepa", 2)
+
+
+def trained(data=None, **model):
+    lam, rho = [[1.0, 0.8, 0.5]] * 5, [[0.9, 0.4, 0.7 + 0.01 * n] for n in range(5)]
+    lr = [0.01, 0.02, 0.03, 0.04, 0.05]
+    run = training("test", "t", "jepa", "cpu", lam, rho, 2, 0.1, [3, 1, 4, 1, 5], lr, 10, 4, **model)
+    run.config["data"]["init_args"] |= data or {}
+    return run
+
+
+def room_for(networks, run, monkeypatch):
+    free = int(run.need().each * (networks + 0.5) / capacity.HEADROOM)
+    monkeypatch.setattr(capacity, "free_bytes", lambda device: free)
+
+
+@pytest.mark.parametrize("make", [integration, trained])
+def test_a_stack_that_does_not_fit_is_refused_before_anything_is_written(make, runs, monkeypatch):
+    run = make()
+    need = run.need()
+    room_for(2, run, monkeypatch)
+    with pytest.raises(
+        ValueError, match=rf"{need.networks} networks needs [\d,]+ bytes, and [\d,]+ are free on cpu; at most N = 2 "
+    ):
+        run.execute(runs)
+    assert not runs.exists()
+    room_for(-0.4, run, monkeypatch)
+    with pytest.raises(ValueError, match="at most N = 0 fit"):
+        split(run)
+
+
+@pytest.mark.parametrize("make", [integration, trained])
+def test_parts_have_the_table_and_the_folder_of_the_whole(make, runs, monkeypatch):
+    run = make()
+    whole = run.execute(runs / "whole")
+    room_for(2, run, monkeypatch)
+    parts = split(run)
+    assert isinstance(parts, Parts)
+    made = parts.execute(runs / "parts")
+    assert made.path.name == whole.path.name
+    pd.testing.assert_frame_equal(made.table, whole.table, rtol=1e-11, atol=1e-13)
+    assert len(list((runs / "parts").glob("*/*-part-*"))) == -(-run.need().networks // 2)
+    monkeypatch.undo()
+    assert split(run) is run
+    pd.testing.assert_frame_equal(run.execute(runs / "parts").table, made.table)  # done
+
+
+def test_chunk_auto_through_the_command_line(runs, monkeypatch, capsys):
+    room_for(3, integration(), monkeypatch)
+    arguments = ["run", "takeover", "--seeds", "2", "--tolerance", "1e-4", "--out", str(runs), "--device", "cpu"]
+    assert cli.main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert "--chunk auto" in error
+    assert len(error.splitlines()) == 1
+    assert cli.main([*arguments, "--chunk", "auto"]) == 0
+
+
+def test_pairs_that_depend_on_their_number_are_not_split():
+    config = trained({"batch": 4}).config
+    with pytest.raises(ValueError, match="cannot be split"):
+        part(config, 5, 0, 2)
+    shared = {"lam": [1.0, 0.8, 0.5], "rho": [0.9, 0.4, 0.7], "batch": 4}
+    assert part(trained(shared).config, 5, 1, 3)["data"]["init_args"]["lam"] == shared["lam"]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_the_estimate_of_an_integration_is_what_is_allocated(depth):
+    run = integration()
+    run = Integration(run.experiment, run.name, run.config | {"encoder": run.config["encoder"] | {"hidden": [6] * (depth - 1)}})
+    config = run.resolved()
+    import datamodules
+    from models import Encoder
+
+    flow, y = assemble(
+        config, Encoder(**config["encoder"], dtype="float64"), datamodules.GaussianPairs(**config["data"]["init_args"])
+    )
+    with Memory() as memory:
+        attempt(flow, y, torch.full((len(y),), 1e-3, dtype=torch.float64))
+    need = run.need()
+    noted = need.networks * (need.each - 32 * y.shape[1] ** 2)
+    assert memory.peak <= need.networks * need.each
+    assert memory.peak >= 0.5 * (need.networks * need.each - noted)
+
+
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"optimizer": "adamw"}])
+def test_the_estimate_of_a_training_is_what_is_allocated(options):
+    run = trained({"batch": 64}, **options)
+    _, learner, data = StudyCLI(run.config).build()
+    optimizer = learner.configure_optimizers()
+    weights = sum(p.nbytes for p in learner.parameters())
+    with Memory() as memory:
+        learner.advance((data.pairs(u, torch.device("cpu")) for u in range(2)), optimizer)
+    need = run.need()
+    assert 0.4 < (weights + memory.peak) / (need.networks * need.each) < 1
