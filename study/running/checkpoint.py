@@ -1,5 +1,6 @@
-"""Checkpoints of a run: one file, replaced atomically, that can be read alone."""
+"""Checkpoints of a run: the last two, each written whole or not at all, and checked before it is read."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 
 
 class Checkpoint(Callback):
-    """Writes <folder>/last.ckpt after every `every` updates and after the last one.
+    """Writes <folder>/last.ckpt after every `every` updates and after the last one; the one before becomes previous.ckpt.
 
     It holds what Lightning stores (weights, optimiser, target, loops, observers' tables) and the run's configuration.
     Lightning's ModelCheckpoint assumes one optimiser step per training step, which is not so here.
@@ -21,9 +22,56 @@ class Checkpoint(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         done, before = trainer.global_step * data.chunk, (trainer.global_step - 1) * data.chunk
         if done >= data.updates or done // self.every > before // self.every:
-            partial = self.path.with_suffix(".partial")
-            trainer.save_checkpoint(partial)
-            os.replace(partial, self.path)
+            self.save(trainer)
+
+    def save(self, trainer: Trainer) -> None:
+        partial = self.path.with_suffix(".partial")
+        trainer.save_checkpoint(partial)
+        with partial.open("ab") as file:  # readers of the archive stop before what follows it
+            file.write(digest(partial.read_bytes()))
+        flush(partial)
+        # A process that dies between the two leaves the older checkpoint, which is as good.
+        if self.path.exists():
+            os.replace(self.path, self.path.with_name("previous.ckpt"))
+        os.replace(partial, self.path)
+        flush(self.path.parent)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self.config
+
+
+def flush(path: Path) -> None:
+    """Make a file, or a folder's list of names, outlast a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def digest(content: bytes) -> bytes:
+    return b"sha256:" + hashlib.sha256(content).hexdigest().encode()
+
+
+def damage(path: Path) -> str:
+    """What is wrong with a checkpoint, or nothing."""
+    content, length = path.read_bytes(), len(digest(b""))
+    return "" if content[-length:] == digest(content[:-length]) else "its checksum is wrong"
+
+
+def newest(folder: Path) -> tuple[Path | None, str]:
+    """The newest checkpoint that is whole, or none where none was written yet; and a line about one passed over.
+
+    Raises:
+        ValueError: there are checkpoints, and all are damaged.
+    """
+    found = [path for path in (folder / "last.ckpt", folder / "previous.ckpt") if path.exists()]
+    notes = []
+    for path in found:
+        if wrong := damage(path):
+            notes.append(f"{path} is damaged: {wrong}")
+            continue
+        return path, "; ".join([*notes, f"going on from {path.name}"]) if notes else ""
+    if found:
+        raise ValueError(f"{'; '.join(notes)}. Nothing can be resumed: delete {folder} to start again from update 0")
+    return None, ""

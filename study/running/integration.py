@@ -18,7 +18,7 @@ from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.capacity import Need
-from study.running.run import Result, Run, begin, finish, stored, write
+from study.running.run import Result, Run, begun, finish, stored, write
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
 
@@ -79,19 +79,23 @@ class Integration(Run):
         features = data.features()
         features = features if len(features) > 1 else features * encoder.networks
         self.need().check()
-        begin(path, config)
-        start = time.monotonic()
-        try:
-            trace = follow(steps, flow, y, features)
-        except Stopped as stop:
-            i, known = mode(flow, stop, features), features[stop.network]
-            reason = (
-                f"integration of network {stop.network} stopped at time {stop.time:g}, where feature {i} (lambda "
-                f"{float(known.lam[i]):g}, rho {float(known.rho[i]):g}) moves fastest: {stop.reason}"
-            )
-            write(path / "failed.json", json.dumps({"reason": reason, "network": stop.network, "time": stop.time}, indent=1))
-            raise Stalled(reason) from None
-        return finish(path, table(trace, config, features), flow.Sxx.device, command, time.monotonic() - start)
+        with begun(path, config):
+            if done := stored(path):  # by a process that had the lock until now
+                return done
+            start = time.monotonic()
+            try:
+                trace = follow(steps, flow, y, features)
+            except Stopped as stop:
+                i, known = mode(flow, stop, features), features[stop.network]
+                reason = (
+                    f"integration of network {stop.network} stopped at time {stop.time:g}, where feature {i} (lambda "
+                    f"{float(known.lam[i]):g}, rho {float(known.rho[i]):g}) moves fastest: {stop.reason}"
+                )
+                write(
+                    path / "failed.json", json.dumps({"reason": reason, "network": stop.network, "time": stop.time}, indent=1)
+                )
+                raise Stalled(reason) from None
+            return finish(path, table(trace, config, features), flow.Sxx.device, command, time.monotonic() - start)
 
     def need(self) -> Need:
         """The Jacobians of all networks, factorised, and the steps that are noted."""

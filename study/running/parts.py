@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from study.running.capacity import Need
-from study.running.run import Result, Run, begin, finish, stored
+from study.running.run import Result, Run, begun, finish, stored
 
 PER_NETWORK = {"seeds", "eps", "lr", "weight_decay", "kappa", "until", "tau", "head", "perturbation", "levels"}
 PER_DATA_SET = {"lam", "rho", "signal", "gamma", "noise"}  # where they are lists of lists
@@ -59,8 +59,8 @@ class Parts(Run):
         rows = [frame.groupby("network").cumcount() for frame in tables]
         joined = pd.concat([frame.assign(row=row) for frame, row in zip(tables, rows, strict=True)])
         joined = joined.sort_values(["row", "network"], ignore_index=True).drop(columns="row")
-        begin(path, config)
-        return finish(path, joined, torch.device(need.device), command, time.monotonic() - start)
+        with begun(path, config):
+            return finish(path, joined, torch.device(need.device), command, time.monotonic() - start)
 
 
 def part(config: dict[str, Any], networks: int, first: int, last: int) -> dict[str, Any]:

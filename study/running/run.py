@@ -10,6 +10,8 @@ import abc
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import yaml
 
 from study.running import provenance
 from study.running.capacity import Need
+from study.running.lock import locked
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,18 @@ def stored(path: Path) -> Result | None:
     return Result(path, pd.read_parquet(path / "metrics.parquet")) if (path / "done").exists() else None
 
 
-def begin(path: Path, config: dict[str, Any]) -> None:
-    """Make a run's folder and write its configuration."""
+@contextmanager
+def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
+    """A run's folder with its configuration in it, this process's alone while the block runs.
+
+    Raises:
+        ValueError: another process is doing the run.
+    """
     path.mkdir(parents=True, exist_ok=True)
-    (path / "failed.json").unlink(missing_ok=True)
-    write(path / "config.yaml", yaml.safe_dump(config))
+    with locked(path):
+        (path / "failed.json").unlink(missing_ok=True)
+        write(path / "config.yaml", yaml.safe_dump(config))
+        yield
 
 
 def finish(path: Path, frame: pd.DataFrame, device: torch.device, command: str, seconds: float) -> Result:

@@ -23,8 +23,8 @@ from study.arguments import FitParser
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.running.capacity import Need, numbers
-from study.running.checkpoint import Checkpoint
-from study.running.run import Result, Run, begin, finish, stored, write
+from study.running.checkpoint import Checkpoint, newest
+from study.running.run import Result, Run, begun, finish, stored, write
 
 __all__ = ["Diverged", "StudyCLI", "Training"]
 
@@ -131,16 +131,21 @@ class Training(Run):
         }
         trainer = Trainer(**options)
         data.setup("fit")  # bad data is refused before anything is written
-        begin(path, config)
-        logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
-        start = time.monotonic()
-        try:
-            trainer.fit(learner, datamodule=data, ckpt_path=saver.path if saver.path.exists() else None, weights_only=True)
-        except Diverged as failure:
-            reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
-            write(path / "failed.json", json.dumps(reason, indent=1))
-            raise
-        return finish(path, table.frame(), learner.device, command, time.monotonic() - start)
+        with begun(path, config):
+            if done := stored(path):  # by a process that had the lock until now
+                return done
+            logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
+            checkpoint, note = newest(saver.path.parent)
+            if note:
+                print(f"study: {note}", file=sys.stderr)
+            start = time.monotonic()
+            try:
+                trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            except Diverged as failure:
+                reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
+                write(path / "failed.json", json.dumps(reason, indent=1))
+                raise
+            return finish(path, table.frame(), learner.device, command, time.monotonic() - start)
 
 
 def memory(config: dict[str, Any]) -> Need:
