@@ -58,6 +58,10 @@ class TemporalPairs(LinearPairs):
                 raise ValueError(f"every {name} must be {limits}, found {values[~good][0].item():g}")
         if samples is not None and samples < 1:
             raise ValueError(f"samples must be at least 1 or none (exact moments), found {samples}")
+        if samples is not None and batch is not None:
+            raise ValueError(
+                f"samples = {samples} is for full gradients and batch = {batch} for fresh pairs; give one of the two"
+            )
         if len(parts[0]) not in (1, len(seeds)) or not seeds:
             raise ValueError(f"give one list for all seeds or one list per seed, found {len(parts[0])} for {len(seeds)} seeds")
         self.signal_SD, self.gamma_SD, self.noise_SD = (p.expand(len(seeds), -1) for p in parts)

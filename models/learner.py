@@ -31,7 +31,7 @@ class Learner(LightningModule):
         kappa: learning rate of the head over that of the encoder; one for all networks or one per network.
 
     Raises:
-        ValueError: rates that are not positive, or as many as there are networks.
+        ValueError: rates that are not positive, or neither one nor as many as there are networks.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Learner(LightningModule):
 
     def finite(self) -> Bool[Tensor, "N"]:
         """Whether all weights of each network are finite."""
-        return torch.stack([p.detach().flatten(1).isfinite().all(1) for p in self.encoder.parameters()]).all(0)
+        return torch.stack([p.detach().flatten(1).isfinite().all(1) for p in (*self.encoder.parameters(), self.head)]).all(0)
 
     def configure_optimizers(self) -> StackedOptimizer:
         def each(values: list[float]) -> Float[Tensor, "N"]:

@@ -25,12 +25,13 @@ BLOCK_BYTES = 10 * 2**20  # weights and temporaries of one block: few enough for
 
 
 class Room:
-    """Where the intermediate results of one update go, so that nothing is allocated in the loop."""
+    """Where the intermediate results of one update go, so that large ones are not allocated in the loop."""
 
     def __init__(self, layers: Sequence[Tensor], head: Tensor) -> None:
         d = layers[0].shape[-1]
         shapes = [(*layer.shape[:-1], d) for layer in layers]
-        self.products, self.gradients = ([head.new_empty(shape) for shape in shapes] for _ in range(2))
+        self.gradients = [head.new_empty(shape) for shape in shapes]
+        self.products = [head.new_empty(shape) for shape in shapes[1:]]
         self.prediction, self.residual, self.shift = (head.new_empty(*head.shape[:-1], d) for _ in range(3))
 
 
@@ -38,7 +39,7 @@ def products(layers: Sequence[Tensor], room: Room | None = None) -> list[Float[T
     """W_1, W_2 W_1, ..., Wbar."""
     made = [layers[0]]
     for i, layer in enumerate(layers[1:], 1):
-        made.append(torch.matmul(layer, made[-1], out=room.products[i] if room else None))
+        made.append(torch.matmul(layer, made[-1], out=room.products[i - 1] if room else None))
     return made
 
 
@@ -92,6 +93,7 @@ def block_size(encoder: Encoder, head: Tensor) -> int:
 def _alone() -> None:
     """Gives the calling thread no helpers: small products gain nothing from them. Not by torch.set_num_threads, which acts
     on all threads, and after which batched factorisations fail (torch 2.15 with MKL)."""
+    torch.get_num_threads()  # else torch sets the number itself later
     threadpool_limits(1, user_api="openmp")
 
 

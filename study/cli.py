@@ -1,4 +1,4 @@
-"""The command `study`. Bad input gives one line and exit code 2; a claim that does not hold gives exit code 1."""
+"""The command `study`. Bad input gives one line and exit code 2; a claim that does not hold gives `study claims` exit code 1."""
 
 import contextlib
 import dataclasses

@@ -118,7 +118,8 @@ class Takeover(LinearExperiment):
                 "1 / escape rate": f"{1 / self.rate(objective, L):.4g}",
             }
             row |= {"exact t_b": f"{alone_b:.5g}", "exact t_a": f"{alone_a:.5g}"}
-            row |= {f"t_a at delta = {delta:g}": f"{t:.5g}" for delta, t in zip(DELTA, times[..., 0].mean(0), strict=True)}
+            after = (times @ [1, -1]).mean(0)
+            row |= {f"t_a - t_b at delta = {delta:g}": f"{t:.5g}" for delta, t in zip(DELTA, after, strict=True)}
             rows.append(row)
         return rows
 

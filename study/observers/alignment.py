@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import Tensor
 
-from datamodules import NoisyPixels, Pairs
+from datamodules import Features, NoisyPixels, Pairs
 from models import Learner
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian, views
 from study.observers.observer import Observer
@@ -75,7 +75,8 @@ class Alignment(Observer):
     Args:
         every: updates between measurements.
         k: dimension of the compared subspaces.
-        recorded: how many features have their gain recorded: half with the highest rho, half with the highest lambda.
+        recorded: how many features have their gain recorded: half with the highest rho, then those with the
+            highest lambda.
         sample: inputs for the linear approximation.
         jacobian_sample: inputs for the mean Jacobian.
     """
@@ -98,28 +99,27 @@ class Alignment(Observer):
         self.root_Sdd = torch.linalg.cholesky(self.Sxx_Sdd)
         tops = {by: torch.stack([f.top(by, k) for f in features]).to(device) for by in ("rho", "lam")}
         self.bases = {by: whitened(top, self.root_Sdd) for by, top in tops.items()}
-        half = max(1, self.recorded // 2)
-        chosen = [
-            sorted({*f.rho.argsort(descending=True)[: self.recorded - half].tolist(), *range(min(half, d))})
-            if d > self.recorded
-            else list(range(d))
-            for f in features
-        ]
-        shortest = min(map(len, chosen))  # the two halves may share features
+        chosen = [self.chosen(f) for f in features]
         stacked = {
-            "lam": torch.stack([f.lam[c[:shortest]] for f, c in zip(features, chosen, strict=True)]),
-            "rho": torch.stack([f.rho[c[:shortest]] for f, c in zip(features, chosen, strict=True)]),
+            "lam": torch.stack([f.lam[c] for f, c in zip(features, chosen, strict=True)]),
+            "rho": torch.stack([f.rho[c] for f, c in zip(features, chosen, strict=True)]),
         }
         N = learner.encoder.networks
         self.of = {name: values.expand(N, -1) for name, values in stacked.items()}
-        self.directions_Sdf = torch.stack([f.directions[:, c[:shortest]] for f, c in zip(features, chosen, strict=True)]).to(
-            device
-        )
+        self.directions_Sdf = torch.stack([f.directions[:, c] for f, c in zip(features, chosen, strict=True)]).to(device)
         if not learner.encoder.linear:
             self.x_Snd = views(data, "train", self.sample, device)
+            if self.x_Snd.shape[1] <= d:
+                raise ValueError(f"Alignment needs more than {d} training inputs for a linear fit, found {self.x_Snd.shape[1]}")
             gram_Sdd = (self.x_Snd.mT @ self.x_Snd / self.x_Snd.shape[1]).double()
             self.gram_root_Sdd = torch.linalg.cholesky(gram_Sdd)
-        return {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(shortest)}
+        return {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(len(chosen[0]))}
+
+    def chosen(self, features: Features) -> list[int]:
+        """Numbers of the features whose gain is recorded: half by rho, filled up by lambda to the same number for all."""
+        by_rho = features.rho.argsort(descending=True)[: self.recorded - max(1, self.recorded // 2)].tolist()
+        by_lam = [i for i in features.lam.argsort(descending=True).tolist() if i not in by_rho]
+        return sorted([*by_rho, *by_lam][: self.recorded])
 
     def maps(self, learner: Learner) -> tuple[dict[str, Float[Tensor, "N k d"]], dict[str, Tensor]]:
         """The linear maps that stand for the encoder, and how well."""

@@ -28,11 +28,13 @@ class Health(Observer):
 
     Args:
         every: updates between measurements.
-        sample: number of validation pairs.
+        sample: number of validation pairs, >= 2.
     """
 
     def __init__(self, every: int = 500, sample: int = 256) -> None:
         super().__init__(every)
+        if sample < 2:
+            raise ValueError(f"sample must be at least 2 pairs, found {sample}")
         self.sample = sample
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
@@ -45,7 +47,7 @@ class Health(Observer):
         prediction = normalize(features @ learner.head.mT, dim=-1)
         target = normalize(learner.target(learner.encoder, self.y_Snd.to(prediction)), dim=-1)
         centred = features - features.mean(1, keepdim=True)
-        covariance = centred.mT @ centred / (self.sample - 1)
+        covariance = centred.mT @ centred / (features.shape[1] - 1)
         named = f"health/validation-{self.sample}"
         return {
             f"{named}/std": covariance.diagonal(dim1=1, dim2=2).sqrt().mean(-1),

@@ -2,11 +2,13 @@
 
 import itertools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
+CGROUP = Path("/sys/fs/cgroup")
 HEADROOM = 0.9  # of the free memory may be used
 
 
@@ -25,17 +27,24 @@ class Need:
 
     def check(self) -> None:
         """Raises ValueError: the stack does not fit."""
-        if self.networks > self.most:
+        free, most = free_bytes(self.device), self.most
+        if self.networks > most:
             raise ValueError(
                 f"a stack of {self.networks:,} networks needs {self.networks * self.each:,} bytes, and "
-                f"{free_bytes(self.device):,} are free on {self.device}; at most N = {self.most:,} fit: train fewer at "
+                f"{free:,} are free on {self.device}; at most N = {most:,} fit: train fewer at "
                 "once, or have `study run` split it with --chunk auto"
             )
 
 
 def free_bytes(device: str) -> int:
     """Bytes that a process can still get without swapping; of the GPU's memory on a GPU."""
-    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    limit, used = (CGROUP / name for name in ("memory.max", "memory.current"))
+    free = psutil.virtual_memory().available
+    if limit.exists() and (most := limit.read_text().strip()) != "max":  # of a container or a cluster's job
+        free = min(free, int(most) - int(used.read_text()))
+    return free
 
 
 def numbers(encoder: dict[str, Any], latent: bool) -> int:

@@ -65,6 +65,7 @@ class Integration(Run):
         path = self.folder(out, config)
         if done := stored(path):
             return done
+        self.need().check()
         encoder = Encoder(**config["encoder"], dtype="float64")
         data = getattr(datamodules, config["data"]["class_path"].split(".")[-1])(**config["data"]["init_args"])
         flow, y = assemble(config, encoder, data)
@@ -78,7 +79,6 @@ class Integration(Run):
         )
         features = data.features()
         features = features if len(features) > 1 else features * encoder.networks
-        self.need().check()
         with begun(path, config):
             if done := stored(path):  # by a process that had the lock until now
                 return done
@@ -104,7 +104,7 @@ class Integration(Run):
         sizes = [encoder["inputs"], *encoder["hidden"], encoder["features"]]
         layers = (len(sizes) - 1) * (1 if config["tau"] is None else 2) + 1
         state = layers * max(sizes) ** 2
-        return Need(len(encoder["seeds"]), 8 * (4 * state**2 + NOTED * (2 * max(sizes) + 1)), config["device"])
+        return Need(len(encoder["seeds"]), 8 * (4 * state**2 + 2 * NOTED * (2 * max(sizes) + 1)), config["device"])
 
     def resolved(self) -> dict[str, Any]:
         if wrong := (self.config.keys() - DEFAULTS.keys() - REQUIRED) | (REQUIRED - self.config.keys()):

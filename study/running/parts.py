@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 import torch
 
+from study.observers.loss import Diverged
 from study.running.capacity import Need
+from study.running.integration import Stalled
 from study.running.run import Result, Run, begun, finish, stored
 
-PER_NETWORK = {"seeds", "eps", "lr", "weight_decay", "kappa", "until", "tau", "head", "perturbation", "levels"}
-PER_DATA_SET = {"lam", "rho", "signal", "gamma", "noise"}  # where they are lists of lists
+PER_NETWORK = {"seeds", "eps", "lr", "weight_decay", "kappa", "until", "tau", "head", "perturbation"}
+PER_LIST = {"lam", "rho", "signal", "gamma", "noise", "levels"}  # where they are lists of lists
 
 
 def split(run: Run) -> Run:
@@ -23,11 +25,17 @@ def split(run: Run) -> Run:
         ValueError: not even one network fits.
     """
     need = run.need()
-    if need.networks <= need.most:
+    most = need.most
+    if need.networks <= most:
         return run
-    if not need.most:
+    if not most:
         need.check()
-    return Parts(run.experiment, run.name, run.config, run, -(-need.networks // -(-need.networks // need.most)))
+    # Half of what fits: the memory that is free changes. A power of two of parts, so that a run that is taken up again is
+    # likely to find the same parts.
+    size = need.networks
+    while size > max(1, most // 2):
+        size = -(-size // 2)
+    return Parts(run.experiment, run.name, run.config, run, size)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,14 @@ class Parts(Run):
         for first in range(0, need.networks, self.size):
             last = min(first + self.size, need.networks)
             made = type(self.whole)(self.experiment, f"{self.name}-part-{first}", part(self.config, need.networks, first, last))
-            frame = made.execute(out, command).table.drop(columns="run")
+            try:
+                frame = made.execute(out, command).table.drop(columns="run")
+            except Diverged as stop:
+                raise Diverged(stop.update, stop.network + first, stop.lr) from None
+            except Stalled as stop:
+                raise Stalled(f"in networks {first} to {last - 1}: {stop}") from None
+            if need.device == "cuda":
+                torch.cuda.empty_cache()
             tables.append(frame.assign(network=frame["network"] + first))
         # As the table of the whole stack: networks in order within every row.
         rows = [frame.groupby("network").cumcount() for frame in tables]
@@ -74,12 +89,17 @@ def part(config: dict[str, Any], networks: int, first: int, last: int) -> dict[s
         if isinstance(value, dict):
             return {k: sliced(v, name if name == "levels" else k) for k, v in value.items()}
         many = isinstance(value, list) and len(value) == networks
-        if many and (name in PER_NETWORK or (name in PER_DATA_SET and isinstance(value[0], list))):
+        if many and (name in PER_NETWORK or (name in PER_LIST and isinstance(value[0], list))):
             return value[first:last]
         return value
 
     data = config["data"]
     options = data.get("init_args", {})
-    if data["class_path"].endswith("GaussianPairs") and options.get("batch") and isinstance(options["lam"][0], list):
+    if (
+        data["class_path"].endswith("GaussianPairs")
+        and options.get("batch")
+        and isinstance(options["lam"][0], list)
+        and networks > 1
+    ):
         raise ValueError("minibatches of GaussianPairs with features per network cannot be split; train fewer networks at once")
     return sliced(json.loads(json.dumps(config)), "")

@@ -26,6 +26,7 @@ from study.running.capacity import Need, numbers
 from study.running.checkpoint import Checkpoint, newest
 from study.running.run import Result, Run, begun, finish, stored, write
 
+CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
 __all__ = ["Diverged", "StudyCLI", "Training"]
 
 
@@ -131,6 +132,10 @@ class Training(Run):
         }
         trainer = Trainer(**options)
         data.setup("fit")  # bad data is refused before anything is written
+        if data.sets not in (1, learner.encoder.networks):
+            raise ValueError(
+                f"the data hold {data.sets} sets for {learner.encoder.networks} networks; give one, or one per network"
+            )
         with begun(path, config):
             if done := stored(path):  # by a process that had the lock until now
                 return done
@@ -145,11 +150,14 @@ class Training(Run):
                 reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
                 write(path / "failed.json", json.dumps(reason, indent=1))
                 raise
-            return finish(path, table.frame(), learner.device, command, time.monotonic() - start)
+            return finish(
+                path, table.frame(), torch.device(config["trainer"]["accelerator"]), command, time.monotonic() - start
+            )
 
 
 def memory(config: dict[str, Any]) -> Need:
-    """Weights with their gradients, state and teacher, the activations of a batch and its pairs, and the observers' maps."""
+    """Weights with their gradients, state and teacher, the activations of a batch and its pairs, moments and features of the
+    data, the observers' views, and the table."""
     model, data = config["model"], config["data"]["init_args"]
     encoder, target = model["encoder"]["init_args"], model["target"]["class_path"].split(".")[-1]
     item = 8 if encoder["dtype"] == "float64" else 4
@@ -157,6 +165,11 @@ def memory(config: dict[str, Any]) -> Need:
     state = 2 if model["optimizer"] == "adamw" else int(model["momentum"] > 0)
     copies = 2 + state + (target == "EMA")
     each = item * numbers(encoder, target != "Pixels") * copies + 8 * 4 * sizes[0] * sizes[-1]
+    each += 8 * 8 * sizes[0] ** 2  # if data are one set for all networks, this is too much
+    for callback in config["trainer"]["callbacks"] or []:
+        of = callback.get("init_args") or {}
+        each += 8 * sizes[0] * sum(of.get(name, 0) for name in ("sample", "train", "validation", "test"))
+        each += CELL * METRICS * (data["updates"] // of["every"] if "every" in of else 0)
     if data.get("batch"):
         each += item * data["batch"] * (4 * sum(sizes[1:]) + 4 * sizes[0])
     return Need(len(encoder["seeds"]), each, config["trainer"]["accelerator"])

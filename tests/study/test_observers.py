@@ -162,6 +162,17 @@ def test_loss_names_update_and_network_that_diverged():
     assert caught.value.network == 1
 
 
+def test_every_data_set_has_as_many_features_recorded():
+    """Also where the halves by rho and by lambda share features in one set and not in another."""
+    d = 20
+    rising, falling = torch.linspace(0.1, 0.9, d).tolist(), torch.linspace(0.9, 0.1, d).tolist()
+    data = GaussianPairs([rising, falling], [rising, rising])
+    chosen = [Alignment(recorded=6).chosen(f) for f in data.features()]
+    assert [len(c) for c in chosen] == [6, 6]
+    assert {17, 18, 19} <= set(chosen[0]) & set(chosen[1])
+    assert chosen[0] == list(range(14, 20)) and chosen[1] == [0, 1, 2, 17, 18, 19]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
