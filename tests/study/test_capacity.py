@@ -6,8 +6,9 @@ import torch
 
 from study import cli
 from study.bench.memory import Memory
+from study.experiments import phases
 from study.experiments.linear import training
-from study.experiments.takeover import Takeover
+from study.experiments.phases import Phases
 from study.running import capacity
 from study.running.integration import Integration, assemble
 from study.running.parts import Parts, part, split
@@ -16,7 +17,9 @@ from study.theory.rosenbrock import attempt
 
 
 def integration():
-    return Takeover(tolerance=1e-4, seeds=2).run("jepa", 2)
+    experiment = Phases(tolerance=1e-4, points=2)
+    lam, rho = experiment.grid()
+    return experiment.race("jepa-L1", "jepa", lam, rho, 1, 1e-2)
 
 
 def trained(data=None, **model):
@@ -64,8 +67,9 @@ def test_parts_have_the_table_and_the_folder_of_the_whole(make, runs, monkeypatc
 
 
 def test_chunk_auto_through_the_command_line(runs, monkeypatch, capsys):
-    room_for(3, integration(), monkeypatch)
-    arguments = ["run", "takeover", "--seeds", "2", "--tolerance", "1e-4", "--out", str(runs), "--device", "cpu"]
+    monkeypatch.setattr(phases, "DEPTHS", (1, 2))
+    room_for(7, integration(), monkeypatch)  # of 8 networks
+    arguments = ["run", "phases", "--points", "2", "--tolerance", "1e-4", "--out", str(runs), "--device", "cpu"]
     assert cli.main(arguments) == 2
     error = capsys.readouterr().err.strip()
     assert "--chunk auto" in error
