@@ -17,7 +17,7 @@ from models import Encoder, initialisation
 from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
-from study.running.capacity import Need
+from study.running.capacity import Need, widths
 from study.running.run import Result, Run, begun, finish, stored, write
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
@@ -101,7 +101,7 @@ class Integration(Run):
         """The Jacobians of all networks, factorised, and the steps that are noted."""
         config = self.resolved()
         encoder = config["encoder"]
-        sizes = [encoder["inputs"], *encoder["hidden"], encoder["features"]]
+        sizes = widths(encoder)
         layers = (len(sizes) - 1) * (1 if config["tau"] is None else 2) + 1
         state = layers * max(sizes) ** 2
         return Need(len(encoder["seeds"]), 8 * (4 * state**2 + 2 * NOTED * (2 * max(sizes) + 1)), config["device"])

@@ -22,12 +22,12 @@ import models
 from study.arguments import FitParser
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
-from study.running.capacity import Need, numbers
+from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.run import Result, Run, begun, finish, stored, write
 
-CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
 __all__ = ["Diverged", "StudyCLI", "Training"]
+CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
 
 
 class StudyCLI(LightningCLI):
@@ -161,7 +161,7 @@ def memory(config: dict[str, Any]) -> Need:
     model, data = config["model"], config["data"]["init_args"]
     encoder, target = model["encoder"]["init_args"], model["target"]["class_path"].split(".")[-1]
     item = 8 if encoder["dtype"] == "float64" else 4
-    sizes = [encoder["inputs"], *encoder["hidden"], encoder["features"]]
+    sizes = widths(encoder)
     state = 2 if model["optimizer"] == "adamw" else int(model["momentum"] > 0)
     copies = 2 + state + (target == "EMA")
     each = item * numbers(encoder, target != "Pixels") * copies + 8 * 4 * sizes[0] * sizes[-1]
