@@ -59,6 +59,10 @@ class StackedOptimizer(torch.optim.Optimizer):
         """The factor that gradients of a block must carry."""
         return None
 
+    def constant(self, parameters: list[Tensor]) -> tuple[Float[Tensor, "N M"], Float[Tensor, "N M"]] | None:
+        """(rate, keep) where every update is p <- keep p - rate g, for each network and parameter; none for other rules."""
+        return None
+
     def count(self, parameters: list[Tensor], steps: int) -> None:
         """Note steps that were made block by block."""
 
@@ -92,6 +96,15 @@ class SGD(StackedOptimizer):
 
     def common(self, lr: Tensor) -> Tensor | None:
         return lr
+
+    def constant(self, parameters: list[Tensor]) -> tuple[Float[Tensor, "N M"], Float[Tensor, "N M"]] | None:
+        group_of = {p: group for group in self.param_groups for p in group["params"]}
+        groups = [group_of[p] for p in parameters]
+        if any(group["momentum"] for group in groups):
+            return None
+        rate = torch.stack([group["lr"] for group in groups], 1)
+        decay = [rate.new_zeros(len(rate)) if group["weight_decay"] is None else group["weight_decay"] for group in groups]
+        return rate, 1 - rate * torch.stack(decay, 1)
 
     def prepared(self, p: Tensor, group: dict) -> dict[str, Tensor]:
         if group["momentum"] and not self.state[p]:

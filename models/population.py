@@ -9,14 +9,12 @@ Written out instead of left to autograd: several times faster for small matrices
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import torch
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from models import fused, threads
 from models.encoders import Encoder
 from models.optimizers import StackedOptimizer
 from models.targets import Target
@@ -85,21 +83,9 @@ def block_size(encoder: Encoder, head: Tensor) -> int:
     if head.device.type != "cpu":
         return encoder.networks
     numbers = sum(w[0].numel() for w in (*encoder.layers, head))
-    threads, most = torch.get_num_threads(), max(1, BLOCK_BYTES // (4 * numbers * head.element_size()))
-    rounds = -(-encoder.networks // (most * threads))
-    return -(-encoder.networks // (rounds * threads))
-
-
-def _alone() -> None:
-    """Gives the calling thread no helpers: small products gain nothing from them. Not by torch.set_num_threads, which acts
-    on all threads, and after which batched factorisations fail (torch 2.15 with MKL)."""
-    torch.get_num_threads()  # else torch sets the number itself later
-    threadpool_limits(1, user_api="openmp")
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, initializer=_alone)
+    workers, most = torch.get_num_threads(), max(1, BLOCK_BYTES // (4 * numbers * head.element_size()))
+    rounds = -(-encoder.networks // (most * workers))
+    return -(-encoder.networks // (rounds * workers))
 
 
 def walk(
@@ -115,6 +101,9 @@ def walk(
     if not encoder.linear:
         raise ValueError(f"exact moments train linear encoders only, found {encoder.activation}; give the data a batch size")
     weights, N = [*encoder.layers, head], encoder.networks
+    constant = None if target.carried() else optimizer.constant(weights)
+    if constant is not None and fused.applies(weights):
+        return _walk_fused(weights, target, moments, constant, updates)
     losses = torch.empty(N, dtype=head.dtype, device=head.device)
     size = block_size(encoder, head)
     blocks = [slice(first, min(first + size, N)) for first in range(0, N, size)]
@@ -140,6 +129,22 @@ def walk(
     if len(blocks) == 1:
         train(0)
     else:
-        list(_pool(torch.get_num_threads()).map(train, range(len(blocks))))
+        list(threads.pool(torch.get_num_threads()).map(train, range(len(blocks))))
     optimizer.count(weights, updates)
+    return losses
+
+
+@torch.no_grad()
+def _walk_fused(
+    weights: list[Tensor], target: Target, moments: dict[str, Tensor], constant: tuple[Tensor, Tensor], updates: int
+) -> Float[Tensor, "N"]:
+    Sxx, Syx, Syy = (moments[name] for name in ("Sxx", "Syx", "Syy"))
+    stack = fused.Fused(weights, Sxx, Syx, *constant, latent=target.latent)
+    stack.advance(updates - 1)
+    *layers, V = stack.weights
+    product = products(layers)[-1]
+    losses = loss(V @ product, target.matrix([], product), Sxx, Syx, Syy)
+    stack.advance(1)
+    for weight, changed in zip(weights, stack.weights, strict=True):
+        weight.copy_(changed)
     return losses

@@ -1,0 +1,146 @@
+"""The fused kernels against the plain updates of models.population, and these in float64."""
+
+import os
+import subprocess
+import sys
+import warnings
+
+import pytest
+import torch
+
+from datamodules import GaussianPairs
+from models import EMA, Encoder, Learner, Pixels, StopGradient, fused
+
+N, UPDATES = 5, 60
+
+
+def moments(d: int, sets: int) -> dict[str, torch.Tensor]:
+    lam, rho = ([torch.linspace(a + 0.1 * s, b, d).tolist() for s in range(sets)] for a, b in ((0.5, 1.5), (0.3, 0.9)))
+    data = GaussianPairs(lam, rho, basis="rotated", updates=1)
+    data.setup()
+    return data.pairs(0, torch.device("cpu"))
+
+
+def learner(widths: tuple[int, list[int], int], target: object, networks: int = N, **options: object) -> Learner:
+    d, hidden, k = widths
+    encoder = Encoder(d, hidden, k, eps=0.5, seeds=list(range(networks)), dtype=options.pop("dtype", "float32"))
+    return Learner(encoder, target, **options)
+
+
+def trained(made: Learner, data: dict[str, torch.Tensor], updates: tuple[int, ...] = (UPDATES,)) -> list[torch.Tensor]:
+    optimizer = made.configure_optimizers()
+    for count in updates:
+        made.advance(iter([data] * count), optimizer)
+    return [p.detach() for p in (*made.encoder.layers, made.head)] + [made.losses]
+
+
+def close(found: list[torch.Tensor], exact: list[torch.Tensor], tolerance: float) -> None:
+    for a, b in zip(found, exact, strict=True):
+        assert (a.double() - b.double()).abs().max() <= tolerance * b.abs().max()
+
+
+OPTIONS = {
+    "plain": {"lr": 0.1},
+    "per network": {
+        "lr": [0.1, 0.05, 0.02, 0.1, 0.08],
+        "kappa": [1.0, 2.0, 0.5, 3.0, 1.5],
+        "weight_decay": [0.0, 0.1, 0.2, 0.0, 0.3],
+    },
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("sets", [1, N])
+@pytest.mark.parametrize("target", [StopGradient, Pixels])
+@pytest.mark.parametrize("widths", [(5, [], 5), (16, [16], 16), (20, [24, 7, 33], 6), (40, [40] * 3, 40)])
+def test_kernel_makes_the_plain_updates(widths, target, sets, options, monkeypatch):
+    data = moments(widths[0], sets)
+    assert fused.applies([*learner(widths, target()).encoder.layers])
+    found = trained(learner(widths, target(), **options), data)
+    exact = trained(learner(widths, target(), dtype="float64", **options), data)
+    close(found, exact, 5e-6)
+    monkeypatch.setattr(fused, "applies", lambda weights: False)
+    close(found, trained(learner(widths, target(), **options), data), 5e-6)
+
+
+def test_networks_do_not_know_of_each_other_and_chunks_leave_no_trace():
+    widths, data = (20, [24], 12), moments(20, 1)
+    together = trained(learner(widths, StopGradient(), lr=0.1), data)
+    alone = trained(learner(widths, StopGradient(), 1, lr=0.1), data)
+    in_chunks = trained(learner(widths, StopGradient(), lr=0.1), data, (7, UPDATES - 8, 1))
+    for whole, first, pieces in zip(together, alone, in_chunks, strict=True):
+        assert torch.equal(whole[:1], first)
+        assert torch.equal(whole, pieces)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: learner((8, [], 8), StopGradient(), momentum=0.5),
+        lambda: learner((8, [], 8), StopGradient(), optimizer="adamw"),
+        lambda: learner((8, [], 8), EMA()),
+        lambda: learner((8, [], 8), StopGradient(), dtype="float64"),
+        lambda: learner((140, [], 140), StopGradient()),
+    ],
+)
+def test_other_updates_are_left_to_the_plain_path(made, monkeypatch):
+    monkeypatch.setattr(fused, "Fused", None)
+    made = made()
+    trained(made, moments(made.encoder.layers[0].shape[-1], 1), (2,))
+
+
+def test_without_a_compiler_the_plain_path_is_taken_with_a_warning(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CC", "no-such-compiler")
+    fused.library.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="no C compiler"):
+            found = trained(learner((16, [], 16), StopGradient(), lr=0.1), moments(16, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            trained(learner((16, [], 16), StopGradient(), lr=0.1), moments(16, 1))  # warned once
+    finally:
+        fused.library.cache_clear()
+    monkeypatch.undo()
+    close(found, trained(learner((16, [], 16), StopGradient(), lr=0.1), moments(16, 1)), 5e-6)
+
+
+INTERPRETED = """
+import torch
+from models.fused import Fused
+from models.fused_triton import launch
+generator = torch.Generator().manual_seed(0)
+for shapes, sets, latent in ((((24, 20), (7, 24), (20, 7)), 1, False), (((30, 30),) * 4, 3, True)):
+    weights = [torch.randn(3, *shape, generator=generator) * 0.2 for shape in shapes]
+    root, cross = torch.randn(2, sets, shapes[0][1], shapes[0][1], generator=generator) * 0.1
+    rate, keep = torch.rand(2, 3, len(shapes), generator=generator) * 0.1
+    ours, theirs = (Fused(weights, root @ root.mT, cross, rate, 1 - keep, latent) for _ in range(2))
+    ours.advance(5)
+    launch(theirs.W, theirs.Sxx, theirs.Syx, theirs.rate, theirs.keep, latent, 5)
+    assert all((new - old).abs().max() > 1e-3 for new, old in zip(theirs.weights, weights, strict=True))
+    assert (ours.W - theirs.W).abs().max() < 2e-6 * ours.W.abs().max(), (ours.W - theirs.W).abs().max()
+"""
+
+COMPILED = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from models.fused import shared_bytes
+from models.fused_triton import train, warps
+for depth, n in ((1, 16), (3, 32)):
+    signature = dict.fromkeys(("W", "Sxx", "Syx", "rate", "keep"), "*fp32") | {"updates": "i32"}
+    signature |= dict.fromkeys(("shared", "depth", "n", "latent"), "constexpr")
+    constants = {(6,): True, (7,): depth, (8,): n, (9,): True}
+    options = {"num_warps": warps(depth, n), "enable_fp_fusion": True}
+    made = compile(ASTSource(train, signature, constants), target=GPUTarget("cuda", 90, 32), options=options)
+    assert made.metadata.shared == shared_bytes(depth, n), (made.metadata.shared, depth, n)
+    assert "fma.rn.f32" in made.asm["ptx"] and "mma" not in made.asm["ptx"]  # full float32, no tensor cores
+"""
+
+
+@pytest.mark.parametrize(("script", "interpret"), [(INTERPRETED, "1"), (COMPILED, "0")], ids=["arithmetic", "compiles"])
+def test_triton_kernel(script, interpret):
+    pytest.importorskip("triton", reason="Triton is not installed here")
+    environment = os.environ | {"TRITON_INTERPRET": interpret}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
