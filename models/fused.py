@@ -23,7 +23,7 @@ from torch import Tensor
 from models import threads
 from models.padding import square
 
-WIDEST = {"cpu": 128, "cuda": 64}  # beyond which the library's products are as good, or registers do not suffice
+WIDEST = 64  # beyond which the library's products are better (CPU), or a network does not fit on the chip (CUDA)
 
 
 class Fused:
@@ -91,12 +91,13 @@ def padded(weights: list[Tensor]) -> int:
 def applies(weights: list[Tensor]) -> bool:
     """Whether there is a kernel for these matrices on this machine."""
     device, D = weights[0].device, padded(weights)
-    if weights[0].dtype != torch.float32 or WIDEST.get(device.type, 0) < D:
+    if weights[0].dtype != torch.float32 or D > WIDEST:
         return False
     if device.type == "cpu":
         return library() is not None
-    on_chip = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
-    return find_spec("triton") is not None and shared_bytes(len(weights) - 1, D) <= on_chip
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    return shared_bytes(len(weights) - 1, D) <= torch.cuda.get_device_properties(device).shared_memory_per_block_optin
 
 
 def shared_bytes(depth: int, D: int) -> int:

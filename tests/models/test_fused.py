@@ -80,7 +80,7 @@ def test_networks_do_not_know_of_each_other_and_chunks_leave_no_trace():
         lambda: learner((8, [], 8), StopGradient(), optimizer="adamw"),
         lambda: learner((8, [], 8), EMA()),
         lambda: learner((8, [], 8), StopGradient(), dtype="float64"),
-        lambda: learner((140, [], 140), StopGradient()),
+        lambda: learner((70, [], 70), StopGradient()),
     ],
 )
 def test_other_updates_are_left_to_the_plain_path(made, monkeypatch):

@@ -153,8 +153,8 @@ def test_an_unknown_benchmark_is_one_line_and_exit_code_2(capsys):
 
 
 def test_a_stack_stays_faster_than_a_loop():
-    """At N = 64, d = 16, L = 4 it is some 30 times faster; the floor leaves room for a busy machine."""
+    """At N = 64, d = 16, L = 4 it is some 300 times faster; the floor leaves room for a busy machine."""
     problem = Problem(64, 16, 4)
     methods = [m for m in stacks.methods(problem) if m.name in ("ours", "PyTorch loop")]
     ours, loop = measure("test", problem.case, methods, "network-steps/s", "cpu")
-    assert ours.median >= 5 * loop.median
+    assert ours.median >= 30 * loop.median
