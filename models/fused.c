@@ -54,45 +54,65 @@ static void transpose(float *out, const float *in, int n) {
                 for (int c = 0; c < 8; c++) out[(i + r) * n + j + c] = in[(j + c) * n + i + r];
 }
 
-/* `updates` updates of each of `networks` networks: w <- keep w - rate gradient.
+/* sum of a[i] b[i] */
+static double inner(const float *a, const float *b, size_t size) {
+    double sum = 0;
+    for (size_t i = 0; i < size; i++) sum += (double)a[i] * b[i];
+    return sum;
+}
+
+/* `updates` updates of each of networks `first` to `last`: w <- keep w - rate gradient.
  *
- * W       networks x (depth + 1) x n x n: the layers, then the head V
- * Sxx,Syx n x n; `stride` numbers to the next network's, 0 where all share them
- * rate, keep   networks x (depth + 1)
- * latent  1: the target is Wbar y (JEPA), 0: y (MAE)
- * room    (depth + 4) x n x n numbers of scratch
+ * W            depth + 1 pointers to N x n x n numbers each: the layers, then the head V
+ * Sxx,Syx,Syy  n x n; `stride` numbers to the next network's, 0 where all share them
+ * rate, keep   N x (depth + 1)
+ * latent       1: the target is Wbar y (JEPA), 0: y (MAE)
+ * losses       N: the loss before the last update
+ * room         (depth + 4) x n x n numbers of scratch
  */
-void train(float *W, const float *Sxx, const float *Syx, size_t stride, const float *rate, const float *keep, int networks,
-           int depth, int n, int latent, int updates, float *room) {
+void train(float *const *W, const float *Sxx, const float *Syx, const float *Syy, size_t stride, const float *rate,
+           const float *keep, int first, int last, int depth, int n, int latent, int updates, float *losses, float *room) {
     const size_t size = (size_t)n * n;
     float *partial = room; /* W_1 is its own; W_2 W_1, ..., Wbar */
     float *VW = room + depth * size, *R = VW + size, *G = R + size, *other = G + size;
-    for (; networks--; W += (depth + 1) * size, Sxx += stride, Syx += stride, rate += depth + 1, keep += depth + 1) {
-        float *V = W + depth * size;
+    for (int network = first; network < last; network++) {
+        const size_t at = network * size, data = network * stride;
+        const float *rates = rate + network * (depth + 1), *keeps = keep + network * (depth + 1);
+        float *W_1 = W[0] + at, *V = W[depth] + at;
         for (int update = 0; update < updates; update++) {
-            const float *Wbar = W;
+            const float *Wbar = W_1;
             for (int l = 1; l < depth; l++) {
-                product(partial + l * size, W + l * size, Wbar, n);
+                product(partial + l * size, W[l] + at, Wbar, n);
                 Wbar = partial + l * size;
             }
             product(VW, V, Wbar, n);
             if (latent)
-                product(R, Wbar, Syx, n);
+                product(R, Wbar, Syx + data, n);
             else
-                memcpy(R, Syx, size * sizeof(float));
-            multiply(R, -1, 1, VW, n, 1, Sxx, n); /* R = V Wbar Sxx - T Syx */
+                memcpy(R, Syx + data, size * sizeof(float));
+            double cross = update == updates - 1 ? inner(VW, R, size) : 0;
+            multiply(R, -1, 1, VW, n, 1, Sxx + data, n); /* R = V Wbar Sxx - T Syx */
+            if (update == updates - 1) {
+                double own = 0;
+                if (latent) {
+                    product(G, Wbar, Syy + data, n);
+                    own = inner(Wbar, G, size);
+                } else
+                    for (int i = 0; i < n; i++) own += Syy[data + i * n + i];
+                losses[network] = (inner(VW, R, size) - cross + own) / 2;
+            }
             transposed_product(G, V, R, n);
             transpose(VW, Wbar, n);
-            step(V, keep[depth], rate[depth], R, VW, n);
+            step(V, keeps[depth], rates[depth], R, VW, n);
             for (int l = depth - 1; l > 0; l--) { /* G = gradient with respect to W_l ... W_1, W_1 the first */
-                transposed_product(other, W + l * size, G, n);
-                transpose(VW, l > 1 ? partial + (l - 1) * size : W, n);
-                step(W + l * size, keep[l], rate[l], G, VW, n);
+                transposed_product(other, W[l] + at, G, n);
+                transpose(VW, l > 1 ? partial + (l - 1) * size : W_1, n);
+                step(W[l] + at, keeps[l], rates[l], G, VW, n);
                 float *swap = G;
                 G = other;
                 other = swap;
             }
-            for (size_t i = 0; i < size; i++) W[i] = keep[0] * W[i] - rate[0] * G[i];
+            for (size_t i = 0; i < size; i++) W_1[i] = keeps[0] * W_1[i] - rates[0] * G[i];
         }
     }
 }

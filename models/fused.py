@@ -19,78 +19,81 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from models import threads
-from models.padding import square
 
 WIDEST = 64  # beyond which the library's products are better (CPU), or a network does not fit on the chip (CUDA)
 
 
-class Fused:
-    """N networks as one padded tensor W [N, M, D, D] (layers, then the head) that `advance` changes.
+@torch.no_grad()
+def train(
+    weights: list[Tensor],
+    moments: tuple[Float[Tensor, "S d d"], Float[Tensor, "S d d"], Float[Tensor, "S d d"]],
+    rate: Float[Tensor, "N M"],
+    keep: Float[Tensor, "N M"],
+    latent: bool,
+    updates: int,
+) -> Float[Tensor, "N"]:
+    """`updates` updates w <- keep w - rate gradient of N networks, in place, and the losses before the last one.
 
     Args:
-        weights: layers and head [N, out, in], float32; they are copied.
-        Sxx, Syx: moments of each network's data, or of all.
+        weights: layers and head [N, out, in], float32.
+        moments: Sxx, Syx, Syy of each network's data, or of all.
         rate: learning rate of every weight.
         keep: what every weight is multiplied by at an update: 1 - rate x weight decay.
         latent: whether the target is the encoder's output for y (JEPA) or y (MAE).
     """
-
-    def __init__(
-        self,
-        weights: list[Tensor],
-        Sxx: Float[Tensor, "S d d"],
-        Syx: Float[Tensor, "S d d"],
-        rate: Float[Tensor, "N M"],
-        keep: Float[Tensor, "N M"],
-        latent: bool,
-    ) -> None:
-        D = padded(weights)
-        self.shapes, self.latent = [w.shape[1:] for w in weights], latent
-        self.W, self.rate, self.keep = square(weights, D), rate.contiguous(), keep.contiguous()
-        self.Sxx, self.Syx = (square([S], D).contiguous() for S in (Sxx, Syx))
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """Views of the layers and the head, without padding."""
-        return [self.W[:, i, :rows, :columns] for i, (rows, columns) in enumerate(self.shapes)]
-
-    def advance(self, updates: int) -> None:
-        """So many updates of all networks."""
-        if self.W.is_cuda:
-            from models.fused_triton import launch
-
-            launch(self.W, self.Sxx, self.Syx, self.rate, self.keep, self.latent, updates)
-            return
-        kernel = library()
-        assert kernel is not None
-        N, M, D, _ = self.W.shape
-        stride = 0 if len(self.Sxx) == 1 else D * D
-        workers = torch.get_num_threads()
-        size = max(1, N // (4 * workers))  # several blocks a core: cores are not equally fast
-
-        def train(first: int) -> None:
-            room = torch.empty(M + 3, D, D)
-            data = [S[first if stride else 0 :].data_ptr() for S in (self.Sxx, self.Syx)]
-            own = [t[first:].data_ptr() for t in (self.rate, self.keep)]
-            count = min(size, N - first)
-            kernel.train(
-                self.W[first:].data_ptr(), *data, stride, *own, count, M - 1, D, int(self.latent), updates, room.data_ptr()
-            )
-
-        list(threads.pool(workers).map(train, range(0, N, size)))
+    D = width(weights)
+    padded, (Sxx, Syx, Syy) = [pad(w.detach(), D) for w in weights], (pad(S, D) for S in moments)
+    losses = torch.empty_like(rate[:, 0])
+    if losses.is_cuda:
+        from models.fused_triton import launch as run
+    else:
+        run = _on_cores
+    run(padded, (Sxx, Syx, Syy), rate.contiguous(), keep.contiguous(), latent, updates, losses)
+    for weight, changed in zip(weights, padded, strict=True):
+        if changed.data_ptr() != weight.data_ptr():
+            weight.copy_(changed[:, : weight.shape[1], : weight.shape[2]])
+    return losses
 
 
-def padded(weights: list[Tensor]) -> int:
-    """The width all matrices are padded to: a multiple of 16 on the CPU, a power of two from 16 on CUDA."""
+def pad(matrices: Float[Tensor, "_ p q"], D: int) -> Float[Tensor, "_ D D"]:
+    """With zeros, which stay zero; the matrices themselves where they are D x D already."""
+    missing = D - matrices.shape[1], D - matrices.shape[2]
+    return (functional.pad(matrices, (0, missing[1], 0, missing[0])) if any(missing) else matrices).contiguous()
+
+
+def _on_cores(
+    weights: list[Tensor], moments: tuple[Tensor, ...], rate: Tensor, keep: Tensor, latent: bool, updates: int, losses: Tensor
+) -> None:
+    kernel = library()
+    assert kernel is not None
+    N, D, _ = weights[0].shape
+    layers = (ctypes.c_void_p * len(weights))(*(w.data_ptr() for w in weights))
+    data = [S.data_ptr() for S in moments]
+    stride, depth, workers = 0 if len(moments[0]) == 1 else D * D, len(weights) - 1, torch.get_num_threads()
+    size = max(1, N // (4 * workers))  # several blocks a core: cores are not equally fast
+
+    def block(first: int) -> None:
+        room, last = torch.empty(depth + 4, D, D), min(first + size, N)
+        kernel.train(
+            layers, *data, stride, rate.data_ptr(), keep.data_ptr(), first, last, depth, D, int(latent), updates,
+            losses.data_ptr(), room.data_ptr(),
+        )  # fmt: skip
+
+    list(threads.pool(workers).map(block, range(0, N, size)))
+
+
+def width(weights: list[Tensor]) -> int:
+    """What all matrices are padded to: a multiple of 16 on the CPU, a power of two from 16 on CUDA."""
     widest = max(max(w.shape[1:]) for w in weights)
     return max(16, 1 << (widest - 1).bit_length()) if weights[0].is_cuda else -(-widest // 16) * 16
 
 
 def applies(weights: list[Tensor]) -> bool:
     """Whether there is a kernel for these matrices on this machine."""
-    device, D = weights[0].device, padded(weights)
+    device, D = weights[0].device, width(weights)
     if weights[0].dtype != torch.float32 or D > WIDEST:
         return False
     if device.type == "cpu":
@@ -101,8 +104,8 @@ def applies(weights: list[Tensor]) -> bool:
 
 
 def shared_bytes(depth: int, D: int) -> int:
-    """Shared memory of the CUDA kernel: every weight and partial product once, and three more matrices."""
-    return 4 * (2 * depth + 3) * D * D
+    """The most shared memory that the CUDA kernel takes: every weight and partial product once, and a few more matrices."""
+    return 4 * (2 * depth + 4) * D * D
 
 
 @cache
@@ -122,6 +125,6 @@ def library() -> ctypes.CDLL | None:
             return None
         found = ctypes.CDLL(str(made))
     pointer, number = ctypes.c_void_p, ctypes.c_int
-    found.train.argtypes = [pointer] * 3 + [ctypes.c_size_t] + [pointer] * 2 + [number] * 5 + [pointer]
+    found.train.argtypes = [pointer] * 4 + [ctypes.c_size_t] + [pointer] * 2 + [number] * 6 + [pointer] * 2
     found.train.restype = None
     return found

@@ -3,10 +3,13 @@
 # ruff: noqa: RUF005
 # Both would have Python where the kernels are Triton, whose tuples grow by addition only.
 
+import torch
 import triton
 import triton.language as tl
 from jaxtyping import Float
 from torch import Tensor
+
+from models.population import loss, products
 
 
 @triton.jit
@@ -16,14 +19,16 @@ def dot(a, b):
 
 
 @triton.jit
-def train(W, Sxx, Syx, rate, keep, updates, shared: tl.constexpr, depth: tl.constexpr, n: tl.constexpr, latent: tl.constexpr):
-    """`updates` updates of network number program_id(0): w <- keep w - rate gradient (models.population).
+def train(
+    W, Sxx, Syx, rate, keep, updates,
+    shared: tl.constexpr, depth: tl.constexpr, n: tl.constexpr, latent: tl.constexpr,
+):  # fmt: skip
+    """`updates` updates of network number program_id(0): w <- keep w - rate gradient, as in models.population.
 
     W [N, depth + 1, n, n]: layers, then the head. Sxx, Syx [N, n, n], or [1, n, n] where `shared`. rate, keep [N, depth + 1].
     """
     network = tl.program_id(0).to(tl.int64)
-    at = tl.arange(0, n)[:, None] * n + tl.arange(0, n)[None, :]
-    first = network * (depth + 1)
+    at, first = tl.arange(0, n)[:, None] * n + tl.arange(0, n)[None, :], network * (depth + 1)
     data = at if shared else at + network * n * n
     sxx, syx = tl.load(Sxx + data), tl.load(Syx + data)
     weights, rates, keeps = (), (), ()
@@ -49,18 +54,30 @@ def train(W, Sxx, Syx, rate, keep, updates, shared: tl.constexpr, depth: tl.cons
 
 
 def launch(
-    W: Float[Tensor, "N M n n"],
-    Sxx: Float[Tensor, "S n n"],
-    Syx: Float[Tensor, "S n n"],
+    weights: list[Float[Tensor, "N n n"]],
+    moments: tuple[Float[Tensor, "S n n"], Float[Tensor, "S n n"], Float[Tensor, "S n n"]],
     rate: Float[Tensor, "N M"],
     keep: Float[Tensor, "N M"],
     latent: bool,
     updates: int,
+    losses: Float[Tensor, "N"],
 ) -> None:
-    """Change W in place; n a power of two from 16 to 64."""
-    N, M, n, _ = W.shape
-    options = {"num_warps": warps(M - 1, n), "enable_fp_fusion": True}
-    train[(N,)](W, Sxx, Syx, rate, keep, updates, len(Sxx) == 1, M - 1, n, latent, **options)
+    """Change weights and losses in place; n a power of two from 16 to 64."""
+    W, (N, n, _), depth = torch.stack(weights, 1), weights[0].shape, len(weights) - 1
+    Sxx, Syx, Syy = moments
+    options = {"num_warps": warps(depth, n), "enable_fp_fusion": True}
+
+    def advance(count: int) -> None:
+        train[(N,)](W, Sxx, Syx, rate, keep, count, len(Sxx) == 1, depth, n, latent, **options)
+
+    advance(updates - 1)
+    *layers, head = W.unbind(1)
+    product = products(layers)[-1]
+    # Not in the kernel, where it would take registers from every update.
+    losses.copy_(loss(head @ product, product if latent else torch.eye(n, device=W.device)[None], Sxx, Syx, Syy))
+    advance(1)
+    for weight, changed in zip(weights, W.unbind(1), strict=True):
+        weight.copy_(changed)
 
 
 def warps(depth: int, n: int) -> int:

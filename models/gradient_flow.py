@@ -15,9 +15,14 @@ from dataclasses import dataclass, replace
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
-from models.padding import square
 from models.population import gradients, products, residual
+
+
+def square(matrices: list[Tensor], D: int) -> Float[Tensor, "N M D D"]:
+    """Matrices [N, out, in] of any shape, padded and stacked."""
+    return torch.stack([pad(m, (0, D - m.shape[2], 0, D - m.shape[1])) for m in matrices], 1)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def walk(
     weights, N = [*encoder.layers, head], encoder.networks
     constant = None if target.carried() else optimizer.constant(weights)
     if constant is not None and fused.applies(weights):
-        return _walk_fused(weights, target, moments, constant, updates)
+        return fused.train(weights, (moments["Sxx"], moments["Syx"], moments["Syy"]), *constant, target.latent, updates)
     losses = torch.empty(N, dtype=head.dtype, device=head.device)
     size = block_size(encoder, head)
     blocks = [slice(first, min(first + size, N)) for first in range(0, N, size)]
@@ -131,20 +131,4 @@ def walk(
     else:
         list(threads.pool(torch.get_num_threads()).map(train, range(len(blocks))))
     optimizer.count(weights, updates)
-    return losses
-
-
-@torch.no_grad()
-def _walk_fused(
-    weights: list[Tensor], target: Target, moments: dict[str, Tensor], constant: tuple[Tensor, Tensor], updates: int
-) -> Float[Tensor, "N"]:
-    Sxx, Syx, Syy = (moments[name] for name in ("Sxx", "Syx", "Syy"))
-    stack = fused.Fused(weights, Sxx, Syx, *constant, latent=target.latent)
-    stack.advance(updates - 1)
-    *layers, V = stack.weights
-    product = products(layers)[-1]
-    losses = loss(V @ product, target.matrix([], product), Sxx, Syx, Syy)
-    stack.advance(1)
-    for weight, changed in zip(weights, stack.weights, strict=True):
-        weight.copy_(changed)
     return losses

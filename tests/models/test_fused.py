@@ -84,7 +84,7 @@ def test_networks_do_not_know_of_each_other_and_chunks_leave_no_trace():
     ],
 )
 def test_other_updates_are_left_to_the_plain_path(made, monkeypatch):
-    monkeypatch.setattr(fused, "Fused", None)
+    monkeypatch.setattr(fused, "train", None)
     made = made()
     trained(made, moments(made.encoder.layers[0].shape[-1], 1), (2,))
 
@@ -107,18 +107,22 @@ def test_without_a_compiler_the_plain_path_is_taken_with_a_warning(monkeypatch):
 
 INTERPRETED = """
 import torch
-from models.fused import Fused
+from models.fused import pad, train
 from models.fused_triton import launch
 generator = torch.Generator().manual_seed(0)
 for shapes, sets, latent in ((((24, 20), (7, 24), (20, 7)), 1, False), (((30, 30),) * 4, 3, True)):
-    weights = [torch.randn(3, *shape, generator=generator) * 0.2 for shape in shapes]
-    root, cross = torch.randn(2, sets, shapes[0][1], shapes[0][1], generator=generator) * 0.1
-    rate, keep = torch.rand(2, 3, len(shapes), generator=generator) * 0.1
-    ours, theirs = (Fused(weights, root @ root.mT, cross, rate, 1 - keep, latent) for _ in range(2))
-    ours.advance(5)
-    launch(theirs.W, theirs.Sxx, theirs.Syx, theirs.rate, theirs.keep, latent, 5)
-    assert all((new - old).abs().max() > 1e-3 for new, old in zip(theirs.weights, weights, strict=True))
-    assert (ours.W - theirs.W).abs().max() < 2e-6 * ours.W.abs().max(), (ours.W - theirs.W).abs().max()
+    first = [torch.randn(3, *shape, generator=generator) * 0.2 for shape in shapes]
+    root, Syx, other = torch.randn(3, sets, shapes[0][1], shapes[0][1], generator=generator) * 0.1
+    moments = root @ root.mT, Syx, other @ other.mT
+    rate, decay = torch.rand(2, 3, len(shapes), generator=generator) * 0.1
+    ours = [w.clone() for w in first]
+    losses = [train(ours, moments, rate, 1 - decay, latent, 5), torch.empty(3)]
+    theirs = [pad(w, 32) for w in first]
+    launch(theirs, tuple(pad(S, 32) for S in moments), rate, 1 - decay, latent, 5, losses[1])
+    for a, b, old in zip([losses[0], *ours], [losses[1], *theirs], [torch.zeros(3), *first], strict=True):
+        b = b[tuple(slice(size) for size in a.shape)]
+        assert (a - old).abs().max() > 1e-3
+        assert (a - b).abs().max() < 2e-6 * a.abs().max(), (a - b).abs().max()
 """
 
 COMPILED = """
@@ -133,7 +137,7 @@ for depth, n in ((1, 16), (3, 32)):
     constants = {(6,): True, (7,): depth, (8,): n, (9,): True}
     options = {"num_warps": warps(depth, n), "enable_fp_fusion": True}
     made = compile(ASTSource(train, signature, constants), target=GPUTarget("cuda", 90, 32), options=options)
-    assert made.metadata.shared == shared_bytes(depth, n), (made.metadata.shared, depth, n)
+    assert made.metadata.shared <= shared_bytes(depth, n), (made.metadata.shared, depth, n)
     assert "fma.rn.f32" in made.asm["ptx"] and "mma" not in made.asm["ptx"]  # full float32, no tensor cores
 """
 
