@@ -1,12 +1,14 @@
 /* Many updates of one small deep linear network while it lies in the cache: models/population.py, written out.
  *
- * All matrices are n x n, row by row, n a multiple of 16 (padded with zeros, which stay zero). Vectors of 8 numbers are the
- * compiler's, so that this is plain C for every processor.
+ * All matrices are n x n, row by row, n a multiple of 16 (padded with zeros, which stay zero). Vectors are the
+ * compiler's, so that this is plain C for every processor. Compiled with REAL = float or double.
  */
 #include <stddef.h>
 #include <string.h>
 
-typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef REAL real;
+typedef real vector __attribute__((vector_size(32), aligned(sizeof(real)), may_alias));
+enum { WIDTH = 32 / sizeof(real) };
 
 /* Without this the compiler reads a row of B anew for every row of A, and waits for the cache. */
 #if defined(__AVX__)
@@ -16,23 +18,23 @@ typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
 #endif
 
 /* C <- keep C + factor op(A) B; op(A)[i, k] is A[i * row + k * column]. C is neither A nor B. */
-static inline __attribute__((always_inline)) void multiply(float *C, float keep, float factor, const float *A, int row,
-                                                           int column, const float *B, int n) {
+static inline __attribute__((always_inline)) void multiply(real *C, real keep, real factor, const real *A, int row,
+                                                           int column, const real *B, int n) {
     for (int i = 0; i < n; i += 4)
-        for (int j = 0; j < n; j += 16) {
-            v8 sum[4][2] = {0};
+        for (int j = 0; j < n; j += 2 * WIDTH) {
+            vector sum[4][2] = {0};
             for (int k = 0; k < n; k++) {
-                v8 left = *(const v8 *)(B + k * n + j), right = *(const v8 *)(B + k * n + j + 8);
+                vector left = *(const vector *)(B + k * n + j), right = *(const vector *)(B + k * n + j + WIDTH);
                 IN_REGISTER(left);
                 IN_REGISTER(right);
                 for (int r = 0; r < 4; r++) {
-                    float a = A[(i + r) * row + k * column];
+                    real a = A[(i + r) * row + k * column];
                     sum[r][0] += a * left;
                     sum[r][1] += a * right;
                 }
             }
             for (int r = 0; r < 4; r++) {
-                v8 *out = (v8 *)(C + (i + r) * n + j);
+                vector *out = (vector *)(C + (i + r) * n + j);
                 out[0] = keep == 0 ? factor * sum[r][0] : keep * out[0] + factor * sum[r][0];
                 out[1] = keep == 0 ? factor * sum[r][1] : keep * out[1] + factor * sum[r][1];
             }
@@ -40,14 +42,14 @@ static inline __attribute__((always_inline)) void multiply(float *C, float keep,
 }
 
 /* A B and A^T B */
-static void product(float *C, const float *A, const float *B, int n) { multiply(C, 0, 1, A, n, 1, B, n); }
-static void transposed_product(float *C, const float *A, const float *B, int n) { multiply(C, 0, 1, A, 1, n, B, n); }
+static void product(real *C, const real *A, const real *B, int n) { multiply(C, 0, 1, A, n, 1, B, n); }
+static void transposed_product(real *C, const real *A, const real *B, int n) { multiply(C, 0, 1, A, 1, n, B, n); }
 /* C <- keep C - rate A B */
-static void step(float *C, float keep, float rate, const float *A, const float *B, int n) {
+static void step(real *C, real keep, real rate, const real *A, const real *B, int n) {
     multiply(C, keep, -rate, A, n, 1, B, n);
 }
 
-static void transpose(float *out, const float *in, int n) {
+static void transpose(real *out, const real *in, int n) {
     for (int i = 0; i < n; i += 8)
         for (int j = 0; j < n; j += 8)
             for (int r = 0; r < 8; r++)
@@ -55,7 +57,7 @@ static void transpose(float *out, const float *in, int n) {
 }
 
 /* sum of a[i] b[i] */
-static double inner(const float *a, const float *b, size_t size) {
+static double inner(const real *a, const real *b, size_t size) {
     double sum = 0;
     for (size_t i = 0; i < size; i++) sum += (double)a[i] * b[i];
     return sum;
@@ -70,17 +72,17 @@ static double inner(const float *a, const float *b, size_t size) {
  * losses       N: the loss before the last update
  * room         (depth + 4) x n x n numbers of scratch
  */
-void train(float *const *W, const float *Sxx, const float *Syx, const float *Syy, size_t stride, const float *rate,
-           const float *keep, int first, int last, int depth, int n, int latent, int updates, float *losses, float *room) {
+void train(real *const *W, const real *Sxx, const real *Syx, const real *Syy, size_t stride, const real *rate,
+           const real *keep, int first, int last, int depth, int n, int latent, int updates, real *losses, real *room) {
     const size_t size = (size_t)n * n;
-    float *partial = room; /* W_1 is its own; W_2 W_1, ..., Wbar */
-    float *VW = room + depth * size, *R = VW + size, *G = R + size, *other = G + size;
+    real *partial = room; /* W_1 is its own; W_2 W_1, ..., Wbar */
+    real *VW = room + depth * size, *R = VW + size, *G = R + size, *other = G + size;
     for (int network = first; network < last; network++) {
         const size_t at = network * size, data = network * stride;
-        const float *rates = rate + network * (depth + 1), *keeps = keep + network * (depth + 1);
-        float *W_1 = W[0] + at, *V = W[depth] + at;
+        const real *rates = rate + network * (depth + 1), *keeps = keep + network * (depth + 1);
+        real *W_1 = W[0] + at, *V = W[depth] + at;
         for (int update = 0; update < updates; update++) {
-            const float *Wbar = W_1;
+            const real *Wbar = W_1;
             for (int l = 1; l < depth; l++) {
                 product(partial + l * size, W[l] + at, Wbar, n);
                 Wbar = partial + l * size;
@@ -89,7 +91,7 @@ void train(float *const *W, const float *Sxx, const float *Syx, const float *Syy
             if (latent)
                 product(R, Wbar, Syx + data, n);
             else
-                memcpy(R, Syx + data, size * sizeof(float));
+                memcpy(R, Syx + data, size * sizeof(real));
             double cross = update == updates - 1 ? inner(VW, R, size) : 0;
             multiply(R, -1, 1, VW, n, 1, Sxx + data, n); /* R = V Wbar Sxx - T Syx */
             if (update == updates - 1) {
@@ -108,7 +110,7 @@ void train(float *const *W, const float *Sxx, const float *Syx, const float *Syy
                 transposed_product(other, W[l] + at, G, n);
                 transpose(VW, l > 1 ? partial + (l - 1) * size : W_1, n);
                 step(W[l] + at, keeps[l], rates[l], G, VW, n);
-                float *swap = G;
+                real *swap = G;
                 G = other;
                 other = swap;
             }

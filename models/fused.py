@@ -1,8 +1,8 @@
 """Many updates of small deep linear networks in one call: a C kernel on the CPU, a Triton kernel on CUDA.
 
 Each network stays in the cache of one core, or in the registers of one block of threads, for all updates of a chunk. It is
-the arithmetic of models.population in float32, chosen where it applies: SGD without momentum, a target without weights of
-its own, matrices that fit. C is compiled when first used, in a fraction of a second, for the processor it runs on: the
+the arithmetic of models.population, chosen where it applies: SGD without momentum, a target without weights of its own,
+matrices that fit, float32 (on the CPU float64 too). C is compiled when first used, in a fraction of a second, for the processor it runs on: the
 library's batched product of 32 x 32 matrices reaches half of what the core can do.
 """
 
@@ -25,6 +25,8 @@ from models import threads
 
 WIDEST = 64  # beyond which the library's products are better (CPU), or a network does not fit on the chip (CUDA)
 
+C_TYPES = {torch.float32: "float", torch.float64: "double"}
+
 
 @torch.no_grad()
 def train(
@@ -38,7 +40,7 @@ def train(
     """`updates` updates w <- keep w - rate gradient of N networks, in place, and the losses before the last one.
 
     Args:
-        weights: layers and head [N, out, in], float32.
+        weights: layers and head [N, out, in].
         moments: Sxx, Syx, Syy of each network's data, or of all.
         rate: learning rate of every weight.
         keep: what every weight is multiplied by at an update: 1 - rate x weight decay.
@@ -67,7 +69,7 @@ def pad(matrices: Float[Tensor, "_ p q"], D: int) -> Float[Tensor, "_ D D"]:
 def _on_cores(
     weights: list[Tensor], moments: tuple[Tensor, ...], rate: Tensor, keep: Tensor, latent: bool, updates: int, losses: Tensor
 ) -> None:
-    kernel = library()
+    kernel = library(rate.dtype)
     assert kernel is not None
     N, D, _ = weights[0].shape
     layers = (ctypes.c_void_p * len(weights))(*(w.data_ptr() for w in weights))
@@ -76,7 +78,7 @@ def _on_cores(
     size = max(1, N // (4 * workers))  # several blocks a core: cores are not equally fast
 
     def block(first: int) -> None:
-        room, last = torch.empty(depth + 4, D, D), min(first + size, N)
+        room, last = rate.new_empty(depth + 4, D, D), min(first + size, N)
         kernel.train(
             layers, *data, stride, rate.data_ptr(), keep.data_ptr(), first, last, depth, D, int(latent), updates,
             losses.data_ptr(), room.data_ptr(),
@@ -93,12 +95,12 @@ def width(weights: list[Tensor]) -> int:
 
 def applies(weights: list[Tensor]) -> bool:
     """Whether there is a kernel for these matrices on this machine."""
-    device, D = weights[0].device, width(weights)
-    if weights[0].dtype != torch.float32 or D > WIDEST:
+    device, dtype, D = weights[0].device, weights[0].dtype, width(weights)
+    if D > WIDEST:
         return False
     if device.type == "cpu":
-        return library() is not None
-    if device.type != "cuda" or find_spec("triton") is None:
+        return dtype in C_TYPES and library(dtype) is not None
+    if device.type != "cuda" or dtype != torch.float32 or find_spec("triton") is None:
         return False
     return shared_bytes(len(weights) - 1, D) <= torch.cuda.get_device_properties(device).shared_memory_per_block_optin
 
@@ -109,13 +111,23 @@ def shared_bytes(depth: int, D: int) -> int:
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def library(dtype: torch.dtype) -> ctypes.CDLL | None:
     """The C kernel, compiled for this processor; none, and a warning, where there is no C compiler."""
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
     source = Path(__file__).with_suffix(".c")
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "fused.so"
-        command = [compiler or "cc", "-O3", "-march=native", "-shared", "-fPIC", str(source), "-o", str(made)]
+        command = [
+            compiler or "cc",
+            "-O3",
+            "-march=native",
+            "-shared",
+            "-fPIC",
+            f"-DREAL={C_TYPES[dtype]}",
+            str(source),
+            "-o",
+            str(made),
+        ]
         if compiler is None or subprocess.run(command, capture_output=True).returncode:
             warnings.warn(
                 f"no C compiler that can do `{' '.join(command)}`: small linear stacks train at half speed. Install one, or "

@@ -102,8 +102,9 @@ class Learner(LightningModule):
         optimizer.zero_grad(set_to_none=True)
 
     def finite(self) -> Bool[Tensor, "N"]:
-        """Whether all weights of each network are finite."""
-        return torch.stack([p.detach().flatten(1).isfinite().all(1) for p in (*self.encoder.parameters(), self.head)]).all(0)
+        """Whether all weights of each network, and their sum, are finite."""
+        sums = [p.detach().flatten(1).sum(1) for p in (*self.encoder.parameters(), self.head)]  # one pass over the weights
+        return torch.stack(sums).sum(0).isfinite()
 
     def configure_optimizers(self) -> StackedOptimizer:
         def each(values: list[float]) -> Float[Tensor, "N"]:

@@ -82,7 +82,7 @@ class Alignment(Observer):
     """
 
     def __init__(
-        self, every: int = 500, k: int = 2, recorded: int = 16, sample: int = 4096, jacobian_sample: int = 128
+        self, every: int = 1000, k: int = 2, recorded: int = 16, sample: int = 4096, jacobian_sample: int = 128
     ) -> None:
         super().__init__(every)
         self.k, self.recorded, self.sample, self.jacobian_sample = k, recorded, sample, jacobian_sample

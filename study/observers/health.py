@@ -31,7 +31,7 @@ class Health(Observer):
         sample: number of validation pairs, >= 2.
     """
 
-    def __init__(self, every: int = 500, sample: int = 256) -> None:
+    def __init__(self, every: int = 1000, sample: int = 256) -> None:
         super().__init__(every)
         if sample < 2:
             raise ValueError(f"sample must be at least 2 pairs, found {sample}")

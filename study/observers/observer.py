@@ -21,7 +21,7 @@ class Observer(Callback, abc.ABC):
         ValueError: every below 1.
     """
 
-    def __init__(self, every: int = 500) -> None:
+    def __init__(self, every: int = 1000) -> None:
         if every < 1:
             raise ValueError(f"every must be at least 1 update, found {every}")
         self.every = every

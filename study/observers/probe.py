@@ -95,7 +95,7 @@ class Probe(Observer):
         test: images to report.
     """
 
-    def __init__(self, every: int = 500, train: int = 8000, validation: int = 2000, test: int = 5000) -> None:
+    def __init__(self, every: int = 1000, train: int = 8000, validation: int = 2000, test: int = 5000) -> None:
         super().__init__(every)
         self.counts = {"train": train, "validation": validation, "test": test}
         for split, count in self.counts.items():
