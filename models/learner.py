@@ -3,6 +3,7 @@
 Shapes: N networks, S in {1, N} batches, B samples, d inputs, k features, m target dimension.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -15,6 +16,7 @@ from models import initialisation, population
 from models.encoders import Encoder
 from models.optimizers import SGD, AdamW, StackedOptimizer
 from models.per_network import per_network
+from models.schedule import Schedule, Shape
 from models.targets import EMA, Target
 
 
@@ -29,9 +31,11 @@ class Learner(LightningModule):
         momentum: of SGD.
         weight_decay: L2 for SGD, decoupled for AdamW; one for all networks or one per network.
         kappa: learning rate of the head over that of the encoder; one for all networks or one per network.
+        schedule: "constant" rates, or "cosine", which falls to 0 at the end of the run.
+        warmup: updates in which the rates rise linearly to their values.
 
     Raises:
-        ValueError: rates that are not positive, or neither one nor as many as there are networks.
+        ValueError: rates that are not positive, or neither one nor as many as there are networks; an impossible schedule.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class Learner(LightningModule):
         momentum: float = 0.0,
         weight_decay: float | list[float] = 0.0,
         kappa: float | list[float] = 1.0,
+        schedule: Shape = "constant",
+        warmup: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -62,14 +68,27 @@ class Learner(LightningModule):
         self.weight_decay = per_network("weight_decay", weight_decay, encoder.networks, zero=True)
         self.kappa = per_network("kappa", kappa, encoder.networks)
         self.optimizer, self.momentum = optimizer, momentum
+        Schedule(schedule, warmup)  # is refused here if it is impossible in any run
+        self.schedule, self.warmup = schedule, warmup
 
     def encoders(self) -> dict[str, Encoder]:
         """The encoders a probe can read: "online", and "target" where it is another one."""
         return {"online": self.encoder, **({"target": self.target.encoder} if isinstance(self.target, EMA) else {})}
 
     def time(self, updates: int) -> Float[Tensor, "N"]:
-        """Gradient-flow time t = lr x updates (over 1 - momentum: heavy ball moves that much faster)."""
-        return torch.tensor(self.lr, dtype=torch.float64) * updates / (1 - self.momentum)
+        """Gradient-flow time, the sum of the learning rates of so many updates (over 1 - momentum: heavy ball moves that
+        much faster)."""
+        return torch.tensor(self.lr, dtype=torch.float64) * self.rates().total(updates) / (1 - self.momentum)
+
+    def rates(self, updates: int | None = None) -> Schedule:
+        """The schedule of a run of so many updates, by default those of the trainer's data, which a cosine needs.
+
+        Raises:
+            ValueError: the warm-up is longer than the run.
+        """
+        if updates is None and self.schedule == "cosine":
+            updates = self.trainer.datamodule.updates  # type: ignore[attr-defined]
+        return Schedule(self.schedule, self.warmup, math.inf if updates is None else updates)
 
     def loss(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"]) -> Float[Tensor, "N"]:
         """Loss of each network: the mean over B pairs."""
@@ -117,5 +136,5 @@ class Learner(LightningModule):
             ]
         decay = each(self.weight_decay) if any(self.weight_decay) else None
         if self.optimizer == "sgd":
-            return SGD(groups, momentum=self.momentum, weight_decay=decay)
-        return AdamW(groups, weight_decay=decay)
+            return SGD(groups, momentum=self.momentum, weight_decay=decay, schedule=self.rates())
+        return AdamW(groups, weight_decay=decay, schedule=self.rates())

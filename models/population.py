@@ -134,12 +134,12 @@ def walk(
             if update == updates - 1:
                 losses[block] = loss(VW, T, Sxx, Syx, Syy)
             for gradient in gradients(layers, partial, V, R if scale is None else R.mul_(scale), room):
-                step(*gradient)
+                step(optimizer.updates + update, *gradient)
             target.follow(carried, layers)
 
     if len(blocks) == 1:
         train(0)
     else:
         list(_pool(torch.get_num_threads()).map(train, range(len(blocks))))
-    optimizer.count(weights, updates)
+    optimizer.count(updates)
     return losses

@@ -132,6 +132,7 @@ class Training(Run):
         }
         trainer = Trainer(**options)
         data.setup("fit")  # bad data is refused before anything is written
+        learner.rates(data.updates)  # and so is a bad schedule
         if data.sets not in (1, learner.encoder.networks):
             raise ValueError(
                 f"the data hold {data.sets} sets for {learner.encoder.networks} networks; give one, or one per network"

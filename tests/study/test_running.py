@@ -212,6 +212,7 @@ BAD = {
     "no checkpoint": (["probe", "nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
     "damaged checkpoint": (["probe", "damaged.ckpt"], "damaged.ckpt: not a readable checkpoint"),
     "unknown key": (["fit", "--config", "typo.yaml"], "momentun"),
+    "long warm-up": (["fit", "--config", "warmup.yaml"], "warmup must be at least 0 and below the run's 40 updates, found 40"),
     "impossible size": (["fit", "--config", "size.yaml"], "features must be at most the 4 inputs"),
 }
 
@@ -222,6 +223,7 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     Path("damaged.ckpt").write_bytes(b"not a checkpoint")
     Path("typo.yaml").write_text(yaml.safe_dump(config(model_momentun=0.5)))
+    Path("warmup.yaml").write_text(yaml.safe_dump(config(model_warmup=40)))
     Path("size.yaml").write_text(yaml.safe_dump(config(encoder={"features": 9})))
     _, err = study(*arguments, code=2, capsys=capsys)
     assert message in err
