@@ -78,6 +78,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
 
 
