@@ -13,6 +13,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from models import initialisation, population
+from models.distributed import average
 from models.encoders import Encoder
 from models.optimizers import SGD, AdamW, StackedOptimizer
 from models.per_network import per_network
@@ -103,8 +104,8 @@ class Learner(LightningModule):
         counted.step(closure=lambda: self.advance(batch, optimizer))  # type: ignore[union-attr]
 
     def advance(self, batch: Iterable[dict[str, Tensor]], optimizer: StackedOptimizer) -> None:
-        """One update for each of the batch's data: pairs x, y [S, B, d], or exact moments Sxx, Syx, Syy [S, d, d], the same
-        in the whole chunk. Notes `losses` [N], those before the last update."""
+        """One update for each of the batch's data: pairs x, y [S, B, d], this process's share of them where there are several,
+        or exact moments Sxx, Syx, Syy [S, d, d], the same in the whole chunk. Notes `losses` [N], those before the last update."""
         batches = iter(batch)
         for made in batches:
             data = {name: value.to(self.encoder.dtype) for name, value in made.items()}
@@ -115,9 +116,11 @@ class Learner(LightningModule):
             optimizer.zero_grad(set_to_none=True)
             loss = self.loss(**data)
             loss.sum().backward()
+            self.losses = loss.detach()
+            # Not left to DDP, which exchanges gradients once per Lightning step and not once per update.
+            average([self.losses, *(p.grad for p in (*self.encoder.parameters(), self.head) if p.grad is not None)])
             optimizer.step()
             self.target.follow(self.target.carried(), list(self.encoder.parameters()))
-            self.losses = loss.detach()
         optimizer.zero_grad(set_to_none=True)
 
     def finite(self) -> Bool[Tensor, "N"]:
