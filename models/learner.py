@@ -117,7 +117,7 @@ class Learner(LightningModule):
             loss = self.loss(**data)
             loss.sum().backward()
             self.losses = loss.detach()
-            # Not left to DDP, which exchanges gradients once per Lightning step and not once per update.
+            # Here and not by DDP's hooks: once per update, of which a Lightning step has many, and losses go along.
             average([self.losses, *(p.grad for p in (*self.encoder.parameters(), self.head) if p.grad is not None)])
             optimizer.step()
             self.target.follow(self.target.carried(), list(self.encoder.parameters()))

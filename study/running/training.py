@@ -144,7 +144,7 @@ class Training(Run):
         trainer = Trainer(**options)
         alone, first = trainer.world_size == 1, trainer.is_global_zero
         if not alone:
-            data.share(trainer.world_size)
+            data.share(trainer.world_size)  # a batch that cannot be divided is refused
         data.setup("fit")  # bad data is refused before anything is written
         learner.rates(data.updates)  # and so is a bad schedule
         if data.sets not in (1, learner.encoder.networks):
