@@ -100,16 +100,16 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
 
 
 PAIRS = {
-    "gaussian": lambda: GaussianPairs([[1.0, 0.8, 0.5]] * 2, [[0.9, 0.4, 0.7]] * 2, basis="rotated", batch=8),
-    "temporal": lambda: TemporalPairs([1.0, 0.8], [0.9, 0.4], [0.3, 0.1], basis="noncommuting", batch=8, seeds=[0, 1]),
-    "images": lambda: NoisyPixels(size=2, count=20, directions=3, flip=True, seeds=[0, 1], batch=8),
+    "gaussian": lambda _: GaussianPairs([[1.0, 0.8, 0.5]] * 2, [[0.9, 0.4, 0.7]] * 2, basis="rotated", batch=8),
+    "temporal": lambda _: TemporalPairs([1.0, 0.8], [0.9, 0.4], [0.3, 0.1], basis="noncommuting", batch=8, seeds=[0, 1]),
+    "images": lambda root: NoisyPixels("folder", root, size=2, directions=3, flip=True, seeds=[0, 1], batch=8),
 }
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("name", PAIRS)
-def test_shares_are_the_batch(name, ranks):
-    data, device = PAIRS[name](), torch.device("cpu")
+def test_shares_are_the_batch(name, ranks, images):
+    data, device = PAIRS[name](images), torch.device("cpu")
     data.setup()
     whole = data.pairs(5, device)
     shares = [data.pairs(5, device, rank, ranks) for rank in range(ranks)]

@@ -2,11 +2,9 @@
 
 import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
 from study.running.checkpoint import Checkpoint
 from study.running.training import Training
@@ -82,11 +80,6 @@ def test_killed_and_resumed_equals_uninterrupted(data, schedule, optimizer, targ
     check(run(DATA[data], target, OPTIMIZERS[optimizer] | SCHEDULES[schedule]), runs, monkeypatch)
 
 
-def test_a_run_on_images_resumes_with_the_same_rows_flips_and_noise(runs, tmp_path, monkeypatch):
-    draw = np.random.default_rng(0)
-    for i in range(30):
-        path = tmp_path / "images" / str(i % 2) / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, (4, 4, 3), dtype=np.uint8)).save(path)
-    options = {"images": "folder", "root": str(tmp_path / "images"), "size": 2, "directions": 3, "flip": True, "seeds": [0, 1]}
-    check(run(("NoisyPixels", options | {"batch": 8}), "EMA", SCHEDULES["cosine"]), runs, monkeypatch)
+def test_a_run_on_images_resumes_with_the_same_rows_flips_and_noise(runs, images, monkeypatch):
+    options = {"images": "folder", "root": str(images), "size": 2, "directions": 3, "flip": True, "seeds": [0, 1], "batch": 8}
+    check(run(("NoisyPixels", options), "EMA", SCHEDULES["cosine"]), runs, monkeypatch)
