@@ -19,27 +19,44 @@ class Pairs(LightningDataModule, abc.ABC):
     """Pairs (x, y) made on the device as a function of (seed, update number).
 
     One Lightning step is a chunk of `chunk` updates, so that Lightning's cost per step is paid once per chunk. The
-    loader only counts chunks; `on_after_batch_transfer` turns the trainer's step into the batches of that chunk.
+    loader only counts chunks; `on_after_batch_transfer` turns the trainer's step into the batches of that chunk, of which
+    each process of a distributed run makes the rows that are its share.
 
     Args:
         updates: number of optimiser updates in the whole run, >= 1.
         chunk: updates per Lightning step, >= 1; results do not depend on it.
+        batch: pairs per update, over all processes, or None to train on the exact moments.
     """
 
     inputs: int  # d
     sets: int  # S
 
-    def __init__(self, updates: int, chunk: int) -> None:
+    def __init__(self, updates: int, chunk: int, batch: int | None) -> None:
         super().__init__()
         for name, value in (("updates", updates), ("chunk", chunk)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}")
-        self.updates, self.chunk = updates, chunk
+        self.updates, self.chunk, self.batch = updates, chunk, batch
 
     @abc.abstractmethod
-    def pairs(self, update: int, device: torch.device) -> Batch:
-        """The training data of one update: "x", "y" [S, B, d], or "Sxx", "Syx", "Syy" [S, d, d] where the loss is taken
-        over exact moments. S is 1 (shared by all networks) or the number of networks."""
+    def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Batch:
+        """The training data of one update: "x", "y" [S, B, d], of which process `rank` of `ranks` gets an equal share of the
+        rows, or "Sxx", "Syx", "Syy" [S, d, d] where the loss is taken over exact moments. S is 1 (shared by all networks)
+        or the number of networks."""
+
+    def share(self, ranks: int) -> int:
+        """Pairs per update of each of so many processes.
+
+        Raises:
+            ValueError: the batch cannot be divided among them.
+        """
+        if self.batch is None:
+            raise ValueError(
+                f"exact moments hold no batch to divide among {ranks} processes; use one, or give the data a batch size"
+            )
+        if self.batch % ranks:
+            raise ValueError(f"batch must be a multiple of the {ranks} processes that share it, found {self.batch}")
+        return self.batch // ranks
 
     @abc.abstractmethod
     def evaluation(
@@ -58,8 +75,9 @@ class Pairs(LightningDataModule, abc.ABC):
         assert self.trainer is not None
         assert self.trainer.lightning_module is not None
         first = self.trainer.global_step * self.chunk
-        device = self.trainer.lightning_module.device
-        return (self.pairs(update, device) for update in range(first, min(first + self.chunk, self.updates)))
+        device, rank, ranks = self.trainer.lightning_module.device, self.trainer.global_rank, self.trainer.world_size
+        last = min(first + self.chunk, self.updates)
+        return (self.pairs(update, device, rank, ranks) for update in range(first, last))
 
 
 class LinearPairs(Pairs):
@@ -72,10 +90,9 @@ class LinearPairs(Pairs):
     """
 
     def __init__(self, updates: int, chunk: int, batch: int | None) -> None:
-        super().__init__(updates, chunk)
+        super().__init__(updates, chunk, batch)
         if batch is not None and batch < 1:
             raise ValueError(f"batch must be at least 1 or none (exact moments), found {batch}")
-        self.batch = batch
 
     @abc.abstractmethod
     def features(self) -> list[Features]:
@@ -91,11 +108,12 @@ class LinearPairs(Pairs):
         moments = self.moments()
         self._exact = {name: torch.stack([getattr(m, name) for m in moments]) for name in ("Sxx", "Syx", "Syy")}
 
-    def pairs(self, update: int, device: torch.device) -> Batch:
+    def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Batch:
         if self.batch is None:
             self._exact = {name: value.to(device) for name, value in self._exact.items()}
             return self._exact
-        x, y = self.sample(update, self.batch, device)
+        count = self.share(ranks)
+        x, y = self.sample(update, count, device, rank * count)
         return {"x": x, "y": y}
 
     def evaluation(

@@ -60,7 +60,7 @@ class NoisyPixels(Pairs):
         updates: int = 2000,
         chunk: int = 50,
     ) -> None:
-        super().__init__(updates, chunk)
+        super().__init__(updates, chunk, batch)
         self.inputs = 3 * size * size
         checks = {
             f"size must be at least 1, found {size}": size >= 1,
@@ -78,7 +78,7 @@ class NoisyPixels(Pairs):
         self.source, self.root, self.download = images, root, download
         self.size, self.count, self.directions = size, count, directions
         self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
-        self.seeds, self.sets, self.batch = list(seeds), len(seeds), batch
+        self.seeds, self.sets = list(seeds), len(seeds)
         keys = [random.key(s, DIRECTIONS) for s in self.seeds]
         self.D_SdK = torch.linalg.qr(random.normal(keys, self.inputs, directions))[0]
         self._pixels: dict[str, Tensor] = {}
@@ -145,17 +145,17 @@ class NoisyPixels(Pairs):
     def _keys(self, update: int, seeds: list[int]) -> list[tuple[int, int]]:
         return [(random.key(s, DISTRACTOR, update), random.key(s, NOISE, update)) for s in seeds]
 
-    def pairs(self, update: int, device: torch.device) -> Batch:
+    def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Batch:
         self._to(device)
+        count = self.share(ranks)
+        first, train = rank * count, self._pixels["train"]
         rows = [random.key(s, ROWS, update) for s in self.seeds]
-        image_SBd = self._scaled(
-            self._pixels["train"][random.integers(rows, self.batch, len(self._pixels["train"]), device=device)]
-        )
+        image_SBd = self._scaled(train[random.integers(rows, count, len(train), first, device)])
         if self.flip:
             flips = [random.key(s, FLIPS, update) for s in self.seeds]
-            chosen = random.uniform(flips, self.batch, 1, device=device) < 0.5
+            chosen = random.uniform(flips, count, 1, first, device) < 0.5
             image_SBd = torch.where(chosen, self._flipped(image_SBd), image_SBd)
-        x, y = self._views(image_SBd, self._keys(update, self.seeds), self.D_SdK)
+        x, y = self._views(image_SBd, self._keys(update, self.seeds), self.D_SdK, first)
         return {"x": x, "y": y}
 
     def _scaled(self, pixels: Tensor) -> Tensor:

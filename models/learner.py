@@ -3,6 +3,7 @@
 Shapes: N networks, S in {1, N} batches, B samples, d inputs, k features, m target dimension.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -12,9 +13,11 @@ from lightning import LightningModule
 from torch import Tensor, nn
 
 from models import initialisation, population
+from models.distributed import average
 from models.encoders import Encoder
 from models.optimizers import SGD, AdamW, StackedOptimizer
 from models.per_network import per_network
+from models.schedule import Schedule, Shape
 from models.targets import EMA, Target
 
 
@@ -29,9 +32,11 @@ class Learner(LightningModule):
         momentum: of SGD.
         weight_decay: L2 for SGD, decoupled for AdamW; one for all networks or one per network.
         kappa: learning rate of the head over that of the encoder; one for all networks or one per network.
+        schedule: "constant" rates, or "cosine", which falls to 0 at the end of the run.
+        warmup: updates in which the rates rise linearly to their values.
 
     Raises:
-        ValueError: rates that are not positive, or neither one nor as many as there are networks.
+        ValueError: rates that are not positive, or neither one nor as many as there are networks; an impossible schedule.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class Learner(LightningModule):
         momentum: float = 0.0,
         weight_decay: float | list[float] = 0.0,
         kappa: float | list[float] = 1.0,
+        schedule: Shape = "constant",
+        warmup: int = 0,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -62,14 +69,27 @@ class Learner(LightningModule):
         self.weight_decay = per_network("weight_decay", weight_decay, encoder.networks, zero=True)
         self.kappa = per_network("kappa", kappa, encoder.networks)
         self.optimizer, self.momentum = optimizer, momentum
+        Schedule(schedule, warmup)  # is refused here if it is impossible in any run
+        self.schedule, self.warmup = schedule, warmup
 
     def encoders(self) -> dict[str, Encoder]:
         """The encoders a probe can read: "online", and "target" where it is another one."""
         return {"online": self.encoder, **({"target": self.target.encoder} if isinstance(self.target, EMA) else {})}
 
     def time(self, updates: int) -> Float[Tensor, "N"]:
-        """Gradient-flow time t = lr x updates (over 1 - momentum: heavy ball moves that much faster)."""
-        return torch.tensor(self.lr, dtype=torch.float64) * updates / (1 - self.momentum)
+        """Gradient-flow time, the sum of the learning rates of so many updates (over 1 - momentum: heavy ball moves that
+        much faster)."""
+        return torch.tensor(self.lr, dtype=torch.float64) * self.rates().total(updates) / (1 - self.momentum)
+
+    def rates(self, updates: int | None = None) -> Schedule:
+        """The schedule of a run of so many updates, by default those of the trainer's data, which a cosine needs.
+
+        Raises:
+            ValueError: the warm-up is longer than the run.
+        """
+        if updates is None and self.schedule == "cosine":
+            updates = self.trainer.datamodule.updates  # type: ignore[attr-defined]
+        return Schedule(self.schedule, self.warmup, math.inf if updates is None else updates)
 
     def loss(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"]) -> Float[Tensor, "N"]:
         """Loss of each network: the mean over B pairs."""
@@ -84,8 +104,8 @@ class Learner(LightningModule):
         counted.step(closure=lambda: self.advance(batch, optimizer))  # type: ignore[union-attr]
 
     def advance(self, batch: Iterable[dict[str, Tensor]], optimizer: StackedOptimizer) -> None:
-        """One update for each of the batch's data: pairs x, y [S, B, d], or exact moments Sxx, Syx, Syy [S, d, d], the same
-        in the whole chunk. Notes `losses` [N], those before the last update."""
+        """One update for each of the batch's data: pairs x, y [S, B, d], this process's share of them where there are several,
+        or exact moments Sxx, Syx, Syy [S, d, d], the same in the whole chunk. Notes `losses` [N], those before the last update."""
         batches = iter(batch)
         for made in batches:
             data = {name: value.to(self.encoder.dtype) for name, value in made.items()}
@@ -96,9 +116,11 @@ class Learner(LightningModule):
             optimizer.zero_grad(set_to_none=True)
             loss = self.loss(**data)
             loss.sum().backward()
+            self.losses = loss.detach()
+            # Here and not by DDP's hooks: once per update, of which a Lightning step has many, and losses go along.
+            average([self.losses, *(p.grad for p in (*self.encoder.parameters(), self.head) if p.grad is not None)])
             optimizer.step()
             self.target.follow(self.target.carried(), list(self.encoder.parameters()))
-            self.losses = loss.detach()
         optimizer.zero_grad(set_to_none=True)
 
     def finite(self) -> Bool[Tensor, "N"]:
@@ -118,5 +140,5 @@ class Learner(LightningModule):
             ]
         decay = each(self.weight_decay) if any(self.weight_decay) else None
         if self.optimizer == "sgd":
-            return SGD(groups, momentum=self.momentum, weight_decay=decay)
-        return AdamW(groups, weight_decay=decay)
+            return SGD(groups, momentum=self.momentum, weight_decay=decay, schedule=self.rates())
+        return AdamW(groups, weight_decay=decay, schedule=self.rates())

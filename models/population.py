@@ -103,6 +103,7 @@ def walk(
     weights, N = [*encoder.layers, head], encoder.networks
     constant = None if target.carried() else optimizer.constant(weights)
     if constant is not None and fused.applies(weights):
+        optimizer.count(updates)
         return fused.train(weights, (moments["Sxx"], moments["Syx"], moments["Syy"]), *constant, target.latent, updates)
     losses = torch.empty(N, dtype=head.dtype, device=head.device)
     size = block_size(encoder, head)
@@ -123,12 +124,12 @@ def walk(
             if update == updates - 1:
                 losses[block] = loss(VW, T, Sxx, Syx, Syy)
             for gradient in gradients(layers, partial, V, R if scale is None else R.mul_(scale), room):
-                step(*gradient)
+                step(optimizer.updates + update, *gradient)
             target.follow(carried, layers)
 
     if len(blocks) == 1:
         train(0)
     else:
         list(threads.pool(torch.get_num_threads()).map(train, range(len(blocks))))
-    optimizer.count(weights, updates)
+    optimizer.count(updates)
     return losses

@@ -96,12 +96,14 @@ def print_claims(made: list) -> None:
 
 def study_fit(arguments: list[str]) -> int:
     """One Lightning run by LightningCLI: --config FILE, --print_config, --help."""
+    from lightning.pytorch.utilities import rank_zero_only
+
     from study.running.training import StudyCLI, Training, quiet
 
     quiet()
     cli = StudyCLI(arguments)
     result = Training("fit", "run", cli.resolved()).execute(Path("runs"), " ".join(["study", *sys.argv[1:]]))
-    print(f"run: {result.path}")
+    rank_zero_only(print)(f"run: {result.path}")
     return 0
 
 

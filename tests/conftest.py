@@ -2,8 +2,10 @@
 
 import warnings
 
+import numpy as np
 import pytest
 from jaxtyping import install_import_hook
+from PIL import Image
 
 hook = install_import_hook(["datamodules", "models", "study.observers"], "beartype.beartype")
 with hook, warnings.catch_warnings():
@@ -19,3 +21,14 @@ with hook, warnings.catch_warnings():
 def runs(tmp_path):
     """An empty folder for results."""
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of 30 images of 4 x 4 pixels in two classes."""
+    draw = np.random.default_rng(0)
+    for i in range(30):
+        path = tmp_path / "images" / str(i % 2) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (4, 4, 3), dtype=np.uint8)).save(path)
+    return tmp_path / "images"

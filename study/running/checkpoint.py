@@ -18,6 +18,14 @@ class Checkpoint(Callback):
     def __init__(self, folder: Path, config: dict[str, Any], every: int) -> None:
         self.path, self.config, self.every = Path(folder) / "last.ckpt", config, every
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        first = trainer.strategy.broadcast(trainer.global_step)
+        if trainer.global_step != first:
+            raise ValueError(
+                f"process {trainer.global_rank} of {trainer.world_size} found the checkpoint of step {trainer.global_step} in "
+                f"{self.path.parent}, process 0 that of step {first}; wait until all machines see the same files, and start again"
+            )
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         done, before = trainer.global_step * data.chunk, (trainer.global_step - 1) * data.chunk
@@ -26,7 +34,9 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer) -> None:
         partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial)  # by all processes; the first one writes
+        if not trainer.is_global_zero:
+            return
         with partial.open("ab") as file:  # readers of the archive stop before what follows it
             file.write(digest(partial.read_bytes()))
         flush(partial)

@@ -49,6 +49,9 @@ class Parts(Run):
     def resolved(self) -> dict[str, Any]:
         return self.whole.resolved()
 
+    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+        return self.whole.folder(out, resolved)
+
     def need(self) -> Need:
         return self.whole.need()
 

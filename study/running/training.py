@@ -1,5 +1,6 @@
 """A stack of networks trained by Lightning, configured by LightningCLI."""
 
+import contextlib
 import copy
 import json
 import logging
@@ -27,6 +28,7 @@ from study.running.checkpoint import Checkpoint, newest
 from study.running.run import Result, Run, begun, finish, stored, write
 
 __all__ = ["Diverged", "StudyCLI", "Training"]
+PROCESSES = {"devices", "num_nodes", "strategy"}
 CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
 
 
@@ -78,11 +80,17 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
 
 
 class Training(Run):
     """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
+
+    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+        """By all but the number of processes: a run can go on on more or fewer of them."""
+        trainer = {name: value for name, value in resolved["trainer"].items() if name not in PROCESSES}
+        return super().folder(out, resolved | {"trainer": trainer})
 
     def cli(self) -> StudyCLI:
         return StudyCLI(copy.deepcopy(self.config))  # parsing changes what it is given
@@ -94,7 +102,7 @@ class Training(Run):
         return memory(self.resolved())
 
     def execute(self, out: Path, command: str = "") -> Result:
-        """Train, from the checkpoint where there is one.
+        """Train, from the checkpoint where there is one. The first process of several writes the files.
 
         Raises:
             Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
@@ -124,32 +132,42 @@ class Training(Run):
                 *([RichProgressBar(leave=False)] if shown else []),
             ],
             "logger": logger,
+            "use_distributed_sampler": False,  # the data divide their batches themselves
             "log_every_n_steps": 1,  # observers decide when to log
             "enable_checkpointing": False,  # by our own callback
             "enable_model_summary": False,
             "enable_progress_bar": shown,
             "default_root_dir": path,
         }
+        if options["strategy"] not in ("auto", "ddp"):
+            raise ValueError(f"strategy must be auto or ddp, found {options['strategy']!r}")
         trainer = Trainer(**options)
+        alone, first = trainer.world_size == 1, trainer.is_global_zero
+        if not alone:
+            data.share(trainer.world_size)  # a batch that cannot be divided is refused
         data.setup("fit")  # bad data is refused before anything is written
+        learner.rates(data.updates)  # and so is a bad schedule
         if data.sets not in (1, learner.encoder.networks):
             raise ValueError(
                 f"the data hold {data.sets} sets for {learner.encoder.networks} networks; give one, or one per network"
             )
-        with begun(path, config):
-            if done := stored(path):  # by a process that had the lock until now
+        with begun(path, config) if first else contextlib.nullcontext():
+            if alone and (done := stored(path)):  # by a process that had the lock until now
                 return done
             logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
             checkpoint, note = newest(saver.path.parent)
-            if note:
+            if note and first:
                 print(f"study: {note}", file=sys.stderr)
             start = time.monotonic()
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             except Diverged as failure:
                 reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
-                write(path / "failed.json", json.dumps(reason, indent=1))
+                if first:
+                    write(path / "failed.json", json.dumps(reason, indent=1))
                 raise
+            if not first:
+                return Result(path, table.frame())
             return finish(
                 path, table.frame(), torch.device(config["trainer"]["accelerator"]), command, time.monotonic() - start
             )

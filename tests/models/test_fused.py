@@ -82,6 +82,7 @@ def test_networks_do_not_know_of_each_other_and_chunks_leave_no_trace():
         lambda: learner((8, [], 8), StopGradient(), momentum=0.5),
         lambda: learner((8, [], 8), StopGradient(), optimizer="adamw"),
         lambda: learner((8, [], 8), EMA()),
+        lambda: learner((8, [], 8), StopGradient(), warmup=5),
         lambda: learner((70, [], 70), StopGradient()),
     ],
 )

@@ -1,4 +1,4 @@
-"""Runs: identity, resume, divergence, records, claims and the command line, end to end on small sizes."""
+"""Runs: identity, divergence, records, claims and the command line, end to end on small sizes."""
 
 import json
 import os
@@ -13,7 +13,6 @@ import torch
 import yaml
 
 from study import cli
-from study.running.checkpoint import Checkpoint
 from study.running.run import identity
 from study.running.training import Diverged, Training
 
@@ -65,38 +64,6 @@ def test_identity_holds_the_seed_and_the_defaults(runs):
     stored = yaml.safe_load((next(iter(paths)) / "config.yaml").read_text())
     assert stored["model"]["momentum"] == 0.0  # a default that was not given
     assert Training("test", "x", stored).execute(runs).path in paths  # a run's configuration is that run
-
-
-class Killed(Exception):
-    """Stands for whatever ends a process in the middle of a run."""
-
-
-@pytest.mark.parametrize(
-    ("target", "options"),
-    [
-        ("StopGradient", {"momentum": 0.9}), ("EMA", {"momentum": 0.9}), ("Pixels", {"momentum": 0.9}),
-        ("EMA", {"optimizer": "adamw"}), ("Pixels", {"optimizer": "adamw"}),
-    ],
-)  # fmt: skip
-def test_interrupted_and_resumed_equals_uninterrupted(runs, target, options, monkeypatch):
-    changes = {f"model_{k}": v for k, v in options.items()}
-    whole = Training("test", "r", config(target, **changes)).execute(runs / "whole")
-    saved = Checkpoint.on_train_batch_end
-
-    def stop_after_saving(self, trainer, *args):
-        saved(self, trainer, *args)
-        if trainer.global_step == 6:  # past a checkpoint, at update 24 of 40
-            raise Killed
-
-    monkeypatch.setattr(Checkpoint, "on_train_batch_end", stop_after_saving)
-    with pytest.raises(Killed):
-        Training("test", "r", config(target, **changes)).execute(runs / "cut")
-    assert not list((runs / "cut").rglob("done"))
-    monkeypatch.setattr(Checkpoint, "on_train_batch_end", saved)
-    resumed = Training("test", "r", config(target, **changes)).execute(runs / "cut")
-    pd.testing.assert_frame_equal(resumed.table, whole.table, check_exact=True)
-    weights = [torch.load(r.path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (whole, resumed)]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def test_divergence_keeps_the_last_good_checkpoint(runs):
@@ -212,6 +179,7 @@ BAD = {
     "no checkpoint": (["probe", "nowhere.ckpt"], "nowhere.ckpt: no such checkpoint"),
     "damaged checkpoint": (["probe", "damaged.ckpt"], "damaged.ckpt: not a readable checkpoint"),
     "unknown key": (["fit", "--config", "typo.yaml"], "momentun"),
+    "long warm-up": (["fit", "--config", "warmup.yaml"], "warmup must be at least 0 and below the run's 40 updates, found 40"),
     "impossible size": (["fit", "--config", "size.yaml"], "features must be at most the 4 inputs"),
 }
 
@@ -222,6 +190,7 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     Path("damaged.ckpt").write_bytes(b"not a checkpoint")
     Path("typo.yaml").write_text(yaml.safe_dump(config(model_momentun=0.5)))
+    Path("warmup.yaml").write_text(yaml.safe_dump(config(model_warmup=40)))
     Path("size.yaml").write_text(yaml.safe_dump(config(encoder={"features": 9})))
     _, err = study(*arguments, code=2, capsys=capsys)
     assert message in err
