@@ -62,7 +62,11 @@ class Result:
 
     @property
     def config(self) -> dict[str, Any]:
-        return yaml.safe_load((self.path / "config.yaml").read_text())
+        path = self.path / "config.yaml"
+        try:
+            return yaml.safe_load(path.read_bytes())
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: damaged, not readable as YAML ({error})") from error
 
     @property
     def provenance(self) -> dict[str, Any]:
