@@ -150,6 +150,15 @@ def test_results_from_before_there_were_checksums_are_read(out, capsys):
     assert code == 2 and f"{table}: not a readable table" in line
 
 
+def test_an_old_record_that_lacks_a_run_is_named(out, capsys):
+    record = next(out.glob("flips/*.json"))
+    content = {k: v for k, v in json.loads(record.read_text()).items() if k not in ("format", "sha256")}
+    del content["runs"]["jepa-L2"]
+    record.write_text(json.dumps(content))
+    code, (line,) = study("claims", "--out", out, capsys=capsys)
+    assert code == 2 and line == f"study: error: {record}: its claims cannot be computed: 'jepa-L2'"
+
+
 @pytest.fixture
 def disk(tmp_path):
     """An empty disk of 4 MB."""
