@@ -73,11 +73,12 @@ def test_damage_to_what_was_kept_does_no_harm(few, damage):
 
 def test_a_forged_claim_is_not_believed(few):
     before = summary.claims(store.records(few))
+    forged = 0
     for kept in (few / "cache" / "flips").iterdir():
         content = kept.read_text()
-        forged = content.replace(r"\"holds\": false", r"\"holds\": true")
-        kept.write_text(forged)
-    assert forged != content
+        forged += content.count(r"\"holds\": false")
+        kept.write_text(content.replace(r"\"holds\": false", r"\"holds\": true"))
+    assert forged
     assert summary.claims(store.records(few)) == before
 
 
