@@ -129,17 +129,17 @@ def verify(path: Path) -> dict[str, str]:
     Raises:
         ValueError: one is damaged, or the run is from a newer version; names the file.
     """
-    found = checksums(path)
     done, again = path / "done", f"restore it, or delete {path} and run again"
     if not done.stat().st_size:
         made = read_json(path / "provenance.json")
         if not isinstance(made, dict) or "format" in made:
             raise ValueError(f"{done}: damaged, it is empty; {again}")
-        return found
+        return checksums(path)
     noted = read_json(done)
     if not isinstance(noted, dict):
         raise ValueError(f"{done}: damaged, expected format and checksums, found {noted!r}; {again}")
-    supported(noted.get("format"), FORMAT, done)
+    supported(noted.get("format"), FORMAT, done)  # before the files are opened, which may be others in a newer one
+    found = checksums(path)
     if noted != {"format": FORMAT, "sha256": found}:
         sums = noted.get("sha256")
         wrong = [path / name for name in CHECKED if isinstance(sums, dict) and sums.get(name) != found[name]] or [done]
