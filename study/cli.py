@@ -5,6 +5,7 @@ import dataclasses
 import inspect
 import json
 import sys
+import threading
 import webbrowser
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def study_run(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in [*EXPERIMENTS, "linear"]:
         found = repr(arguments[0]) if arguments else "nothing"
         raise ValueError(f"expected the name of an experiment, found {found}; choose one of: {names}")
-    made = LINEAR if arguments[0] == "linear" else (EXPERIMENTS[arguments[0]],)
+    made = [EXPERIMENTS[name] for name in (LINEAR if arguments[0] == "linear" else arguments[:1])]
     about = inspect.getdoc(made[0]) if len(made) == 1 else "All experiments on linear networks, at their defaults."
     parser = Parser(prog=f"study run {arguments[0]}", description=about, exit_on_error=True)
     if len(made) == 1:
@@ -66,20 +67,21 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, spli
     from rich.console import Console
 
     from study.experiments import EXPERIMENTS
-    from study.report import board, page
+    from study.report import board, page, summary
     from study.running import local, store
 
     console = Console()
-    device = local.device_of(device)
+    device, done = local.device_of(device), set()
     for name, options in wanted:
         experiment = EXPERIMENTS[name](**options, device=device)
         console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
         local.perform(experiment, out, " ".join(["study", *sys.argv[1:]]), console, splitting)
+        done.add(store.place(experiment, out))
     found = store.records(out)
-    made = store.claims(found)
+    made = summary.claims(found)
     store.save_claims(made, out)
     print_claims(made)
-    board.write_figures(found, out)
+    board.write_figures([record for record in found if record.path in done], out)
     console.print(f"page: {page.render(found, out)}", highlight=False, soft_wrap=True)
 
 
@@ -130,9 +132,10 @@ def study_claims(arguments: list[str]) -> int:
     add_out(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args(arguments)
+    from study.report import summary
     from study.running import store
 
-    made = store.claims(store.records(options.out))
+    made = summary.claims(store.records(options.out))
     if options.json:
         print(json.dumps([dataclasses.asdict(c) for c in made], indent=1))
     else:
@@ -193,6 +196,12 @@ def study_bench(arguments: list[str]) -> int:
     return 0
 
 
+def on_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard writes in a thread and raises the thread's OSError again in ours, where it is reported."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -204,10 +213,16 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments[0] not in COMMANDS:
         print(f"study: error: unknown command {arguments[0]!r}; choose one of: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    threading.excepthook = on_thread_failure
     try:
         return globals()[f"study_{arguments[0]}"](arguments[1:])
     except ValueError as error:
         print(f"study: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # nobody reads the output any more
+        raise
+    except OSError as error:  # a full disk, a folder that is read-only
+        print(f"study: error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 2
     except ArithmeticError as error:  # training diverged
         print(f"study: stopped: {error}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """Probe the frozen features of a checkpoint: every tap of every encoder, with random and raw-pixel baselines beside."""
 
 import copy
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from models import Learner
 from study.observers.extract import extract
 from study.observers.probe import Probe, Sample
 from study.report import figures
+from study.running.checkpoint import damage
+from study.running.files import write
 from study.running.local import device_of
 from study.running.training import StudyCLI, quiet
 
@@ -27,14 +30,17 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPi
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
+    if wrong := damage(path):
+        raise ValueError(f"{path}: not a readable checkpoint of this project: {wrong}; previous.ckpt beside it may be whole")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         config = checkpoint["config"]
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a readable checkpoint of this project ({type(error).__name__})") from error
     if not config["data"]["class_path"].endswith("NoisyPixels"):
         raise ValueError(f"{path}: trained on {config['data']['class_path']}; a probe needs labelled images")
     config["data"]["init_args"] |= changes
+    config["trainer"]["callbacks"] = None  # nothing is made that a probe does not use
     _, trained, data = StudyCLI(config).build()
     assert isinstance(data, NoisyPixels)
     untrained = copy.deepcopy(trained)
@@ -72,8 +78,10 @@ def probe(path: Path, images: str | None, root: Path | None, download: bool, dev
     table = pd.DataFrame(rows)
     folder = path.parent if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    table.to_csv(folder / "probe.csv", index=False)
-    figures.probe(table).savefig(folder / "probe.png", dpi=120)
+    write(folder / "probe.csv", table.to_csv(index=False))
+    picture = io.BytesIO()
+    figures.probe(table).savefig(picture, format="png", dpi=120)
+    write(folder / "probe.png", picture.getvalue())
     show(table, folder, data)
     return table
 

@@ -1,23 +1,33 @@
 """Experiments by name."""
 
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+
 from study.experiments.base import Experiment
-from study.experiments.bottleneck import Bottleneck
-from study.experiments.critical_times import CriticalTimes
-from study.experiments.dynamics import Dynamics
-from study.experiments.ema import Ema
-from study.experiments.flips import Flips
-from study.experiments.generative import Generative
-from study.experiments.noncommuting import Noncommuting
-from study.experiments.phases import Phases
-from study.experiments.pixels import Pixels
-from study.experiments.predictor_rate import PredictorRate
-from study.experiments.robustness import Robustness
-from study.experiments.takeover import Takeover
-from study.experiments.weight_decay import WeightDecay
 
 # In the order of the page; `study run linear` does the linear ones.
-LINEAR: tuple[type[Experiment], ...] = (
-    Dynamics, CriticalTimes, Phases, Takeover, Flips, Generative, Noncommuting, PredictorRate, WeightDecay, Ema, Bottleneck, Robustness,
+LINEAR = (
+    "dynamics", "critical_times", "phases", "takeover", "flips", "generative", "noncommuting", "predictor_rate", "weight_decay", "ema",
+    "bottleneck", "robustness",
 )  # fmt: skip
-ALL: tuple[type[Experiment], ...] = (*LINEAR, Pixels)
-EXPERIMENTS = {e.name: e for e in ALL}
+
+
+class Experiments(Mapping[str, type[Experiment]]):
+    """The class of each experiment, imported when it is asked for: who reads results often needs the names alone, and what
+    trains networks takes seconds to import."""
+
+    names = (*LINEAR, "pixels")
+
+    def __getitem__(self, name: str) -> type[Experiment]:
+        if name not in self.names:
+            raise KeyError(name)
+        return getattr(import_module(f"{__name__}.{name}"), name.title().replace("_", ""))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+EXPERIMENTS = Experiments()

@@ -4,13 +4,15 @@ import abc
 import inspect
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from study.running.run import Result, Run
+
+if TYPE_CHECKING:  # nothing is drawn to compute claims
+    from matplotlib.figure import Figure
 
 Results = dict[str, Result]
 Plan = Generator[Mapping[str, Run], Results, None]
@@ -82,7 +84,7 @@ class Experiment(abc.ABC):
         )
 
     @abc.abstractmethod
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> "dict[str, Figure]":
         """Figures by caption."""
 
     @classmethod

@@ -23,7 +23,7 @@ from scipy.stats import spearmanr
 from study.experiments.base import Claim, Experiment, Plan, Results
 from study.experiments.linear import FRACTION, TARGETS, first_reached, trained_gains, training
 from study.report import figures
-from study.running.training import Training
+from study.running.run import Run
 from study.theory import exact, flow
 
 RHO = (0.6, 0.68, 0.76, 0.84, 0.92, 1.0)
@@ -76,7 +76,7 @@ class Dynamics(Experiment):
     def plan(self) -> Plan:
         yield {f"{objective}-L{depth}": self.run(objective, depth) for objective, depth in self.roles()}
 
-    def run(self, objective: flow.Objective, depth: int) -> Training:
+    def run(self, objective: flow.Objective, depth: int) -> Run:
         networks, rate = self.networks(), RATES[objective][depth]
         end = max(np.max(exact.critical_time(objective, lam, RHO, depth, self.eps, 0.98)) for lam in SETS.values())
         every = max(1, round(1.05 * end / rate / MEASUREMENTS))

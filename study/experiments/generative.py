@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from study.experiments.base import Claim, Plan, Results
-from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
+from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, integration, read
 from study.report import figures
 from study.report.statistics import binomial
-from study.running.integration import Integration
+from study.running.run import Run
 from study.theory import exact, flow, generative
 from study.theory.flow import Objective
 
@@ -63,7 +63,7 @@ class Generative(LinearExperiment):
         lam, rho = generative.temporal(**MODELS[model])
         return exact.critical_time(objective, lam, rho, DEPTH, EPS, FRACTION), flow.fixed_point(objective, rho, DEPTH)
 
-    def run(self, model: str, objective: Objective, samples: int | None) -> Integration:
+    def run(self, model: str, objective: Objective, samples: int | None) -> Run:
         times, ends = self.theory(model, objective)
         seeds, parts = list(range(self.seeds)), {name: list(values) for name, values in MODELS[model].items()}
         config = {
@@ -78,7 +78,7 @@ class Generative(LinearExperiment):
             "tolerance": self.tolerance,
             "levels": {HALF: (FRACTION * ends).tolist()},
         }
-        return Integration(self.name, f"{model.replace(' ', '-')}-{objective}-{samples or 'exact'}", config)
+        return integration(self.name, f"{model.replace(' ', '-')}-{objective}-{samples or 'exact'}", config)
 
     def crossings(self, results: Results, model: str, objective: Objective, samples: int | None) -> NDArray:
         """Measured critical times [seeds, components]."""

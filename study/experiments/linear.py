@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from study.experiments.base import Experiment, curves
-from study.running.integration import Integration
-from study.running.run import Result
-from study.running.training import Training
+from study.running.run import Result, Run
 from study.theory import exact, flow
 from study.theory.flow import Objective
 
@@ -46,7 +44,7 @@ class LinearExperiment(Experiment):
         init: str = "balanced",
         basis: str = "rotated",
         **more: Any,
-    ) -> Integration:
+    ) -> Run:
         """Gradient flow of N networks on pairs with lam, rho [N, d], exact moments, from scales eps [N] until times [N]."""
         lam, rho = (np.asarray(v, dtype=float) for v in np.broadcast_arrays(lam, rho))
         N, d = lam.shape
@@ -69,13 +67,20 @@ class LinearExperiment(Experiment):
             "levels": {level: np.broadcast_to(v, lam.shape).tolist() for level, v in (levels or {}).items()},
             "fractions": fractions or [],
         }
-        return Integration(self.name, name, config | more)
+        return integration(self.name, name, config | more)
 
-    def race(self, name: str, objective: Objective, lam: NDArray, rho: NDArray, depth: int, eps: ArrayLike) -> Integration:
+    def race(self, name: str, objective: Objective, lam: NDArray, rho: NDArray, depth: int, eps: ArrayLike) -> Run:
         """Networks [N] of a few features [N, d] each, until all features have reached half of their fixed points."""
         until = exact.critical_time(objective, lam, rho, depth, np.broadcast_to(eps, len(lam))[:, None], FRACTION).max(1)
         half = FRACTION * flow.fixed_point(objective, rho, depth)
         return self.integration(name, objective, lam, rho, depth, eps, 1.01 * until, {HALF: half}, basis="diagonal")
+
+
+def integration(experiment: str, name: str, config: dict[str, Any]) -> Run:
+    """A run of the gradient flow. What integrates and trains is imported when it is needed: claims and figures do without."""
+    from study.running.integration import Integration
+
+    return Integration(experiment, name, config)
 
 
 def training(
@@ -93,7 +98,7 @@ def training(
     measurements: int,
     batch: int | None = None,
     **model: Any,
-) -> Training:
+) -> Run:
     """N deep linear networks trained by Lightning in float64 on pairs with lam, rho [N, d], gains recorded every `every`
     updates; exact moments, or minibatches of `batch` pairs."""
     d = len(lam[0])
@@ -112,6 +117,8 @@ def training(
         },
         "data": {"class_path": "datamodules.GaussianPairs", "init_args": data},
     }
+    from study.running.training import Training
+
     return Training(experiment, name, config)
 
 

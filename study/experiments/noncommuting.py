@@ -18,12 +18,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from datamodules import TemporalPairs
 from study.experiments.base import Claim, Plan, Results
-from study.experiments.linear import FRACTION, OBJECTIVES, LinearExperiment, read
+from study.experiments.linear import FRACTION, OBJECTIVES, LinearExperiment, integration, read
 from study.report import figures
 from study.report.statistics import interval
-from study.running.integration import Integration
+from study.running.run import Run
 from study.theory import exact, flow
 from study.theory.flow import Objective
 
@@ -55,6 +54,8 @@ class Noncommuting(LinearExperiment):
 
     def features(self) -> tuple[NDArray, NDArray]:
         """lam, rho [networks, D] of the generalised features."""
+        from datamodules import TemporalPairs
+
         found = TemporalPairs(**self.data()).features()
         return np.array([f.lam.numpy() for f in found]), np.array([f.rho.numpy() for f in found])
 
@@ -64,7 +65,7 @@ class Noncommuting(LinearExperiment):
     def plan(self) -> Plan:
         yield {f"{o}-L{L}": self.run(o, L) for L in DEPTHS for o in OBJECTIVES}
 
-    def run(self, objective: Objective, depth: int) -> Integration:
+    def run(self, objective: Objective, depth: int) -> Run:
         encoder = {"inputs": D, "hidden": [D] * (depth - 1), "features": D, "eps": EPS, "seeds": list(range(self.networks))}
         config = {
             "device": self.device,
@@ -75,7 +76,7 @@ class Noncommuting(LinearExperiment):
             "tolerance": self.tolerance,
             "fractions": [FRACTION],
         }
-        return Integration(self.name, f"{objective}-L{depth}", config)
+        return integration(self.name, f"{objective}-L{depth}", config)
 
     def correlations(self, results: Results, objective: Objective, depth: int, with_: NDArray) -> NDArray:
         """Spearman's correlation of measured critical times with something, per network."""

@@ -14,18 +14,20 @@ a rate that diverges for any of the final seeds gives way to the next best below
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from datamodules.images import Source
 from study.experiments.base import Claim, Experiment, Plan, Results, curves, final
 from study.experiments.linear import TARGETS
 from study.report import figures
 from study.report.statistics import interval, spread
-from study.running.training import Diverged, Training
+from study.running.run import Run
 from study.theory.flow import Objective
+
+if TYPE_CHECKING:
+    from datamodules.images import Source
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
@@ -59,7 +61,7 @@ class Pixels(Experiment):
 
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
-    images: Source = "builtin"
+    images: "Source" = "builtin"
     root: Path | None = None
     download: bool = False
     size: int = 16
@@ -83,7 +85,7 @@ class Pixels(Experiment):
 
     def run(
         self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
-    ) -> Training:
+    ) -> Run:
         same = {"every": every}
         config = {
             "trainer": {
@@ -113,10 +115,14 @@ class Pixels(Experiment):
                 },
             },
         }  # fmt: skip
+        from study.running.training import Training
+
         return Training(self.name, name, config)
 
-    def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Training], Results, list[float]]:
+    def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Run], Results, list[float]]:
         """Rates that do not diverge over a whole training, best validation probe first."""
+        from study.running.training import Diverged
+
         role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
         while rates:
             try:
@@ -128,6 +134,8 @@ class Pixels(Experiment):
         raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
 
     def plan(self) -> Plan:
+        from study.running.training import Diverged
+
         seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:
             for objective in TARGETS:

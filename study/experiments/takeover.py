@@ -24,7 +24,7 @@ from study.experiments.base import Claim, Plan, Results
 from study.experiments.linear import FRACTION, HALF, LinearExperiment, read
 from study.report import figures
 from study.report.statistics import interval
-from study.running.integration import Integration
+from study.running.run import Run
 from study.theory import exact, flow
 from study.theory.flow import Objective
 from study.theory.predictions import escape_rate
@@ -61,7 +61,7 @@ class Takeover(LinearExperiment):
     def plan(self) -> Plan:
         yield {f"{o}-L{L}": self.run(o, L) for o, L in CASES}
 
-    def run(self, objective: Objective, depth: int) -> Integration:
+    def run(self, objective: Objective, depth: int) -> Run:
         lam, rho = (np.tile(v, (self.seeds * len(DELTA), 1)) for v in ((LAM_A[objective], LAM_B), (RHO_A, RHO_B)))
         return self.integration(
             f"{objective}-L{depth}", objective, lam, rho, depth, self.eps, 1.01 * self.alone(objective, depth)[0],

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from study.experiments.base import Claim, Plan, Results
 from study.experiments.linear import OBJECTIVES, LinearExperiment, read
 from study.report import figures
-from study.running.integration import Integration
+from study.running.run import Run
 from study.theory.flow import Objective
 from study.theory.predictions import decayed_gain, escape_rate, largest_decay
 
@@ -54,7 +54,7 @@ class WeightDecay(LinearExperiment):
         """eta of every network that starts large: the thresholds of the features, times each of MULTIPLES."""
         return (largest_decay(objective, LAM, RHO, depth)[:, None] * np.array(MULTIPLES)).ravel()
 
-    def run(self, objective: Objective, depth: int, start: str) -> Integration:
+    def run(self, objective: Objective, depth: int, start: str) -> Run:
         eta, eps = self.decays(objective, depth), 1.0
         lam, rho = (np.tile(v, (len(eta), 1)) for v in (LAM, RHO))
         if start == "alone":

@@ -1,19 +1,21 @@
 """The page: one self-contained HTML file made from records, tables and claims."""
 
-import dataclasses
 import datetime
-import io
 import math
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from jinja2 import Environment, PackageLoader
-from matplotlib.figure import Figure
 
 from study.experiments.base import Claim
-from study.running.run import write
+from study.report.summary import summarise
+from study.running.files import write
 from study.running.store import Record
+
+SHOWN = 3  # executions of an experiment that have a section of their own: the last to finish
+NAMED = 5  # executions named of those in which a claim does not hold
 
 
 def number(value: float) -> str:
@@ -23,61 +25,55 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
 
 
-def svg(figure: Figure, name: str) -> str:
-    """The figure as inline SVG, the same bytes each time; ids carry `name` so that figures do not share them."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _section(record: Record) -> dict[str, Any]:
-    first = next(iter(record.results.values()))
-    provenance = first.provenance
-    defaults = type(record.experiment)()
-    options = {
-        f.name: getattr(record.experiment, f.name)
-        for f in dataclasses.fields(record.experiment)
-        if getattr(record.experiment, f.name) != getattr(defaults, f.name)
-    }
-    claims: list[Claim] = record.experiment.claims(record.results)
-    title = record.experiment.name + "".join(f", {k} {v}" for k, v in options.items() if k in ("images", "device"))
+def across(claims: Sequence[tuple[str, Claim]]) -> dict[str, Any]:
+    """One claim in all executions of its experiment, given as (variant, claim)."""
+    measured = sorted(claim.measured for _, claim in claims)
     return {
-        "title": title,
-        "summary": record.experiment.statement(),
-        "command": record.command,
-        "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "defaults",
-        "hardware": f"{provenance['hardware']}; at most {max(r.provenance['peak_memory_mb'] for r in record.results.values())} MB",
-        "seconds": round(record.seconds),
-        "runs": len(record.results),
-        "networks": sum(r.table["network"].nunique() for r in record.results.values()),
-        "finished": record.finished,
-        "commit": provenance["commit"],
-        "versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
-        "claims": claims,
-        "reported": record.experiment.reported(record.results),
-        "figures": [
-            {"caption": caption, "svg": svg(figure, f"{title}-{i}")}
-            for i, (caption, figure) in enumerate(record.experiment.figures(record.results).items())
-        ],
+        "id": claims[0][1].id,
+        "executions": len(claims),
+        "holding": sum(claim.holds for _, claim in claims),
+        "low": measured[0],
+        "high": measured[-1],
+        "failing": [variant for variant, claim in claims if not claim.holds],
     }
 
 
 def render(records: list[Record], out: Path) -> Path:
-    """Write <out>/report/index.html and return its path."""
+    """Write <out>/report/index.html and return its path.
+
+    Of an experiment that was executed often, the last executions are shown and the others counted, so that the page stays
+    small.
+    """
+    experiments, summaries = [], []
+    for name, group in groupby(records, key=lambda record: record.name):
+        executions = list(group)
+        shown = {record.path for record in sorted(executions, key=lambda record: record.finished)[-SHOWN:]}
+        made = [(record, summarise(record, record.path in shown)) for record in executions]
+        summaries += [summary for _, summary in made]
+        by_claim: dict[str, list[tuple[str, Claim]]] = {}
+        for record, summary in made:
+            for claim in summary.claims:
+                by_claim.setdefault(claim.id, []).append((record.variant, claim))
+        experiments.append(
+            {
+                "name": name,
+                "sections": [(record, summary) for record, summary in made if record.path in shown],
+                "executions": len(made),
+                "across": [across(claims) for claims in by_claim.values()] if len(made) > len(shown) else [],
+            }
+        )
+    claims = [claim for summary in summaries for claim in summary.claims]
     environment = Environment(loader=PackageLoader("study.report", "."), autoescape=True, trim_blocks=True)
     environment.filters["number"] = number
-    sections = [_section(r) for r in records]
-    claims = [c for s in sections for c in s["claims"]]
     page = environment.get_template("page.html.j2").render(
-        sections=sections,
+        experiments=experiments,
+        named=NAMED,
         claims=claims,
         holding=sum(c.holds for c in claims),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        runs=sum(s["runs"] for s in sections),
-        networks=sum(s["networks"] for s in sections),
-        seconds=sum(s["seconds"] for s in sections),
+        runs=sum(len(record.runs) for record in records),
+        networks=sum(summary.networks for summary in summaries),
+        seconds=round(sum(record.seconds for record in records)),
     )
     path = Path(out) / "report" / "index.html"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from study.running.files import naming
+
 
 class Checkpoint(Callback):
     """Writes <folder>/last.ckpt after every `every` updates and after the last one; the one before becomes previous.ckpt.
@@ -34,12 +36,17 @@ class Checkpoint(Callback):
 
     def save(self, trainer: Trainer) -> None:
         partial = self.path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)  # by all processes; the first one writes
-        if not trainer.is_global_zero:
-            return
-        with partial.open("ab") as file:  # readers of the archive stop before what follows it
-            file.write(digest(partial.read_bytes()))
-        flush(partial)
+        with naming(self.path):
+            try:
+                trainer.save_checkpoint(partial)  # by all processes; the first one writes
+                if not trainer.is_global_zero:
+                    return
+                with partial.open("ab") as file:  # readers of the archive stop before what follows it
+                    file.write(digest(partial.read_bytes()))
+                flush(partial)
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
         # A process that dies between the two leaves the older checkpoint, which is as good.
         if self.path.exists():
             os.replace(self.path, self.path.with_name("previous.ckpt"))

@@ -39,6 +39,12 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of the packages that compute."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
 def hardware(device: torch.device) -> str:
     """The device's name, with the number of threads for a CPU."""
     if device.type == "cuda":
@@ -61,7 +67,7 @@ def collect(device: torch.device, command: str, seconds: float) -> dict[str, Any
         "hardware": hardware(device),
         "device": device.type,
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
         "peak_memory_mb": round(peak_memory(device) / 2**20),

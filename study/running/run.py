@@ -1,44 +1,76 @@
 """One run: a configuration, an identity, a folder, and a table when it is done.
 
-    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last), and where it
-                                        was trained events.out.tfevents.*  checkpoints/
+    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last, with the others'
+                                        checksums), and where it was trained events.out.tfevents.*  checkpoints/
 
 A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
 """
 
 import abc
 import hashlib
+import io
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import torch
 import yaml
 
-from study.running import provenance
-from study.running.capacity import Need
+from study.running.files import checksum, component, read_json, supported, write
 from study.running.lock import locked
+
+if TYPE_CHECKING:  # who only reads finished runs need not wait until these are imported
+    import pandas as pd
+    import torch
+
+    from study.running.capacity import Need
+
+FORMAT = 1  # of a run's folder; one without a number is from before there were checksums
+COLUMNS = ["run", "network", "step", "time", "metric", "value"]
+CHECKED = ("config.yaml", "provenance.json", "metrics.parquet")
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder and its table (columns run, network, step, time, metric, value)."""
+    """A finished run: its folder, and what the files in it hold."""
 
     path: Path
-    table: pd.DataFrame
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """Columns run, network, step, time, metric, value.
+
+        Raises:
+            ValueError: it is not such a table.
+        """
+        import pandas as pd
+        import pyarrow as pa
+
+        path = self.path / "metrics.parquet"
+        try:
+            table = pd.read_parquet(path)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise ValueError(f"{path}: not a readable table ({error}); delete {self.path} and run again") from error
+        if list(table.columns) != COLUMNS:
+            raise ValueError(
+                f"{path}: expected the columns {COLUMNS}, found {list(table.columns)}; delete {self.path} and run again"
+            )
+        return table
 
     @property
     def config(self) -> dict[str, Any]:
-        return yaml.safe_load((self.path / "config.yaml").read_text())
+        path = self.path / "config.yaml"
+        try:
+            return yaml.safe_load(path.read_bytes())
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path}: damaged, not readable as YAML ({error})") from error
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return json.loads((self.path / "provenance.json").read_text())
+        return read_json(self.path / "provenance.json")
 
 
 @dataclass(frozen=True)
@@ -58,17 +90,61 @@ class Run(abc.ABC):
         """The configuration with defaults filled in."""
 
     @abc.abstractmethod
-    def need(self) -> Need:
+    def need(self) -> "Need":
         """The memory the stack takes."""
 
     def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
         """Where a run of this configuration, defaults filled in, has its files."""
-        return Path(out) / self.experiment / f"{self.name}-{identity(resolved)}"
+        out = Path(out)
+        return out / component(self.experiment, out) / f"{component(self.name, out)}-{identity(resolved)}"
 
 
 def stored(path: Path) -> Result | None:
-    """The result of a run that is done."""
-    return Result(path, pd.read_parquet(path / "metrics.parquet")) if (path / "done").exists() else None
+    """The result of a run, where it is done."""
+    return read(path) if (path / "done").exists() else None
+
+
+def read(path: Path) -> Result:
+    """The result of a run that is done.
+
+    Raises:
+        ValueError: one of its files is damaged, or from a newer version.
+    """
+    verify(path)
+    return Result(path)
+
+
+def checksums(path: Path) -> dict[str, str]:
+    """Of the files of a run that matter later."""
+    found = {}
+    for name in CHECKED:
+        with open(f"{path}/{name}", "rb", buffering=0) as file:  # thousands at a time: half the time of pathlib's way
+            found[name] = checksum(file.read())
+    return found
+
+
+def verify(path: Path) -> dict[str, str]:
+    """Checksums of a finished run's files, which are as they were when it ended.
+
+    Raises:
+        ValueError: one is damaged, or the run is from a newer version; names the file.
+    """
+    done, again = path / "done", f"restore it, or delete {path} and run again"
+    if not done.stat().st_size:
+        made = read_json(path / "provenance.json")
+        if not isinstance(made, dict) or "format" in made:
+            raise ValueError(f"{done}: damaged, it is empty; {again}")
+        return checksums(path)
+    noted = read_json(done)
+    if not isinstance(noted, dict):
+        raise ValueError(f"{done}: damaged, expected format and checksums, found {noted!r}; {again}")
+    supported(noted.get("format"), FORMAT, done)  # before the files are opened, which may be others in a newer one
+    found = checksums(path)
+    if noted != {"format": FORMAT, "sha256": found}:
+        sums = noted.get("sha256")
+        wrong = [path / name for name in CHECKED if isinstance(sums, dict) and sums.get(name) != found[name]] or [done]
+        raise ValueError(f"{wrong[0]}: damaged, its checksum is not the one in {done}; {again}")
+    return found
 
 
 @contextmanager
@@ -77,32 +153,34 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
 
     Raises:
         ValueError: another process is doing the run.
+        OSError: names a file, or the folder where the system did not say which.
     """
     path.mkdir(parents=True, exist_ok=True)
-    with locked(path):
-        (path / "failed.json").unlink(missing_ok=True)
-        write(path / "config.yaml", yaml.safe_dump(config))
-        yield
+    try:
+        with locked(path):
+            (path / "failed.json").unlink(missing_ok=True)
+            write(path / "config.yaml", yaml.safe_dump(config))
+            yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
 
 
-def finish(path: Path, frame: pd.DataFrame, device: torch.device, command: str, seconds: float) -> Result:
+def finish(path: Path, frame: "pd.DataFrame", device: "torch.device", command: str, seconds: float) -> Result:
     """Write what a finished run leaves: provenance, table, and `done` last."""
+    from study.running import provenance
+
     frame.insert(0, "run", path.name)
-    write(path / "provenance.json", json.dumps(provenance.collect(device, command, seconds), indent=1))
-    with (path / "metrics.parquet.partial").open("wb") as file:
-        frame.to_parquet(file, index=False)
-    os.replace(path / "metrics.parquet.partial", path / "metrics.parquet")
-    write(path / "done", "")
-    return Result(path, frame)
+    content = io.BytesIO()
+    frame.to_parquet(content, index=False)
+    made = {"format": FORMAT, **provenance.collect(device, command, seconds)}
+    write(path / "provenance.json", json.dumps(made, indent=1))
+    write(path / "metrics.parquet", content.getvalue())
+    write(path / "done", json.dumps({"format": FORMAT, "sha256": checksums(path)}, indent=1))
+    return Result(path)
 
 
 def identity(config: dict[str, Any]) -> str:
     """Eight hex digits of the SHA-256 of the resolved configuration, seeds and device included."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is either whole or absent."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(partial, path)

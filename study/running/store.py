@@ -1,4 +1,4 @@
-"""Records of experiments on disk, and the claims made of them.
+"""Records of experiments on disk, and the claims beside them.
 
 <out>/<experiment>/<variant>.json names the options and the runs of one execution of an experiment, so that claims, figures
 and the page are made from the tables alone. <out>/claims.json holds the claims as last computed.
@@ -7,86 +7,127 @@ and the page are made from the tables alone. <out>/claims.json holds the claims 
 import dataclasses
 import datetime
 import json
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from study.experiments import EXPERIMENTS
 from study.experiments.base import Claim, Experiment, Results
-from study.running.run import Result, identity, write
+from study.running.files import checksum, component, read_json, supported, write
+from study.running.run import Result, identity, verify
+
+FORMAT = 1  # of a record; one without a number is from before there were checksums
+FIELDS = {"options", "runs", "command", "seconds", "finished"}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One execution of an experiment, read back: what was asked, what it gave, how long it took."""
+    """One execution of an experiment, read back: what was asked, which runs it gave, how long it took."""
 
-    experiment: Experiment
-    results: Results
+    path: Path
+    options: dict[str, Any]
+    runs: dict[str, Path]  # folder by role
     command: str
     seconds: float
     finished: str
-    variant: str  # hash of the options
+    key: str  # checksum of the record and of its runs' files
+
+    @property
+    def name(self) -> str:
+        """Of the experiment."""
+        return self.path.parent.name
+
+    @property
+    def variant(self) -> str:
+        """Hash of the options."""
+        return self.path.stem
+
+    def experiment(self) -> Experiment:
+        """The experiment with the options of this execution.
+
+        Raises:
+            ValueError: the options are not this experiment's.
+        """
+        try:
+            return EXPERIMENTS[self.name](**self.options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self.path}: not options of experiment {self.name} ({error}); delete it and run again"
+            ) from error
+
+    def results(self) -> Results:
+        """The runs by role. Their tables are read when asked for and go with the results: thousands would fill the memory."""
+        return {role: Result(path) for role, path in self.runs.items()}
 
 
 def _options(experiment: Experiment) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(experiment), default=str))
 
 
+def _signed(content: dict[str, Any]) -> str:
+    return checksum(json.dumps(content, sort_keys=True).encode())
+
+
 def record(experiment: Experiment, results: Results, out: Path, command: str, seconds: float) -> None:
     """Write the record; an execution with the same options replaces the older one (and keeps the longer time, since
     finished runs are skipped)."""
-    options = _options(experiment)
-    path = Path(out) / experiment.name / f"{identity(options)}.json"
+    path = place(experiment, out)
     if path.exists():
-        seconds = max(seconds, json.loads(path.read_text())["seconds"])
+        seconds = max(seconds, _content(path)["seconds"])
     content = {
-        "options": options,
+        "format": FORMAT,
+        "options": _options(experiment),
         "runs": {role: result.path.name for role, result in results.items()},
         "command": command,
         "seconds": round(seconds, 1),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    write(path, json.dumps(content, indent=1))
+    write(path, json.dumps({**content, "sha256": _signed(content)}, indent=1))
+
+
+def place(experiment: Experiment, out: Path) -> Path:
+    """The file of an experiment's record."""
+    return Path(out) / experiment.name / f"{identity(_options(experiment))}.json"
 
 
 def records(out: Path) -> list[Record]:
-    """All executions under `out`, in the order of the experiments' list.
+    """All executions under `out`, in the order of the experiments' list; every file behind them is checked.
 
     Raises:
-        ValueError: there is none, or a file of one is missing or damaged.
+        ValueError: there is none, or a file of one is missing, damaged or from a newer version.
     """
+    checked = cache(_checked)  # executions share runs
     found = []
-    for name, make in EXPERIMENTS.items():
+    for name in EXPERIMENTS:
         for path in sorted((Path(out) / name).glob("*.json")):
-            try:
-                content = json.loads(path.read_text())
-                results = {role: _read(path.parent / run) for role, run in content["runs"].items()}
-                experiment = make(**content["options"])
-                found.append(
-                    Record(experiment, results, content["command"], content["seconds"], content["finished"], path.stem)
-                )
-            except (KeyError, TypeError, json.JSONDecodeError) as error:
-                raise ValueError(f"{path}: not a record of experiment {name} ({error}); delete it and run again") from error
+            content = _content(path)
+            runs = {role: path.parent / component(run, path) for role, run in content["runs"].items()}
+            key = checksum(json.dumps([content, *map(checked, runs.values())], sort_keys=True).encode())
+            fields = {name: content[name] for name in ("options", "command", "seconds", "finished")}
+            found.append(Record(path=path, runs=runs, key=key, **fields))
     if not found:
         raise ValueError(f"{out}: no finished experiment there; do `study run dynamics` or `study reproduce` first")
     return found
 
 
-def _read(path: Path) -> Result:
-    table = path / "metrics.parquet"
-    if not (path / "done").exists():
-        raise ValueError(f"{path}: the run is not finished (no file `done`); run its experiment again")
-    try:
-        return Result(path, pd.read_parquet(table))
-    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
-        raise ValueError(f"{table}: not a readable table ({error}); delete {path} and run again") from error
+def _content(path: Path) -> dict[str, Any]:
+    content, again = read_json(path), "delete it and run again"
+    if not isinstance(content, dict) or not content.keys() >= FIELDS or not isinstance(content["runs"], dict):
+        raise ValueError(f"{path}: not a record of experiment {path.parent.name}; {again}")
+    if content.keys() != FIELDS:
+        supported(content.get("format"), FORMAT, path)
+        if content.pop("sha256", "") != _signed(content):
+            raise ValueError(f"{path}: damaged, its checksum is wrong; {again}")
+    return content
 
 
-def claims(found: list[Record]) -> list[Claim]:
-    """All claims, computed from the tables."""
-    return [claim for r in found for claim in r.experiment.claims(r.results)]
+def _checked(run: Path) -> dict[str, str]:
+    if not (run / "done").exists():
+        raise ValueError(f"{run}: the run is not finished (no file `done`); run its experiment again")
+    return verify(run)
 
 
 def save_claims(made: list[Claim], out: Path) -> None:
@@ -99,10 +140,10 @@ def changed(made: list[Claim], out: Path) -> list[str]:
     if not path.exists():
         return []
     try:
-        stored = {c["id"]: c for c in json.loads(path.read_text())}
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        stored = _numbered(read_json(path))
+    except (TypeError, KeyError) as error:
         return [f"{path} is not a list of claims ({error})"]
-    fresh = {c.id: dataclasses.asdict(c) for c in made}
+    fresh = _numbered(dataclasses.asdict(c) for c in made)
     lines = [f"{path}: {i} is missing" for i in fresh.keys() - stored.keys()]
     lines += [f"{path}: {i} has no runs behind it" for i in stored.keys() - fresh.keys()]
     for i in fresh.keys() & stored.keys():
@@ -110,3 +151,13 @@ def changed(made: list[Claim], out: Path) -> list[str]:
             if repr(stored[i].get(field)) != repr(value):
                 lines.append(f"{path}: {i}: {field} is {stored[i].get(field)!r}, but the tables give {value!r}")
     return sorted(lines)
+
+
+def _numbered(claims: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Claims by id; executions with other options make claims of the same id, which are told apart by their number."""
+    seen: Counter[str] = Counter()
+    out = {}
+    for claim in claims:
+        seen[claim["id"]] += 1
+        out[claim["id"] + (f" ({seen[claim['id']]})" if seen[claim["id"]] > 1 else "")] = claim
+    return out

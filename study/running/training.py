@@ -4,32 +4,40 @@ import contextlib
 import copy
 import json
 import logging
+import pickle
 import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
 from jsonargparse import ActionConfigFile
 from lightning import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules
 import models
-from study.arguments import FitParser
+from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
+from study.running.events import Events
 from study.running.run import Result, Run, begun, finish, stored, write
 
 __all__ = ["Diverged", "StudyCLI", "Training"]
 PROCESSES = {"devices", "num_nodes", "strategy"}
 CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
+
+
+class FitParser(LightningArgumentParser):
+    """Parser of `study fit`, which reports mistakes as the other commands do."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        fail(self, message)
 
 
 class StudyCLI(LightningCLI):
@@ -118,7 +126,7 @@ class Training(Run):
         table = Table()
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
-        logger = TensorBoardLogger(path, name="", version="")
+        logger = Events(path, name="", version="")
         options, learner, data = cli.build()
         shown = sys.stderr.isatty()
         options |= {
@@ -161,6 +169,8 @@ class Training(Run):
             start = time.monotonic()
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            except pickle.UnpicklingError as error:
+                raise ValueError(f"{checkpoint}: holds more than numbers and text, so it is not loaded; delete it") from error
             except Diverged as failure:
                 reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
                 if first:

@@ -1,0 +1,127 @@
+"""Thousands of finished runs: claims and page come in seconds, from the tables, and stay small.
+
+The whole measure: python -m pytest tests/study/test_many_runs.py -m slow -s
+"""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from study import cli
+from study.experiments import flips
+from study.report import page, section, summary
+from study.running import store
+
+# In a small process between this large one and the command, as a process starts with the peak memory of the one it comes from.
+MEASURE = """
+import json, resource, subprocess, sys, time
+start = time.monotonic()
+subprocess.run([sys.executable, "-m", "study.cli", *sys.argv[1:]], stdout=subprocess.DEVNULL, check=True)
+print(json.dumps([time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024]))
+"""
+
+
+@pytest.fixture
+def few(runs, execution, monkeypatch):
+    """Eight executions of four runs."""
+    monkeypatch.setattr(flips, "DEPTHS", (1, 2))
+    for seed in range(8):
+        execution(runs, seed, early=10.0 if seed % 2 else 1.0)
+    return runs
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """The tables that were read."""
+    made, read_parquet = [], pd.read_parquet
+
+    def noted(path):
+        made.append(path)
+        return read_parquet(path)
+
+    monkeypatch.setattr(pd, "read_parquet", noted)
+    return made
+
+
+def test_a_table_is_read_once_and_then_not_until_it_changes(few, execution, read):
+    page.render(store.records(few), few)
+    assert len(read) == len(set(read)) == 32
+    page.render(store.records(few), few)
+    made = summary.claims(store.records(few))
+    assert len(read) == 32
+    execution(few, 3)
+    again = summary.claims(store.records(few))
+    assert len(set(read[32:])) == len(read[32:]) == 4
+    assert made != again and len(made) == len(again)
+
+
+def test_claims_that_were_kept_are_those_of_the_tables(few):
+    computed = [claim for record in store.records(few) for claim in record.experiment().claims(record.results())]
+    assert summary.claims(store.records(few)) == summary.claims(store.records(few)) == computed
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"key": 1, "sha256": 2, "summary": 3}'])
+def test_damage_to_what_was_kept_does_no_harm(few, damage):
+    before = summary.claims(store.records(few))
+    for kept in (few / "cache" / "flips").iterdir():
+        kept.write_bytes(damage)
+    assert summary.claims(store.records(few)) == before
+
+
+def test_a_forged_claim_is_not_believed(few):
+    before = summary.claims(store.records(few))
+    forged = 0
+    for kept in (few / "cache" / "flips").iterdir():
+        content = kept.read_text()
+        forged += content.count(r"\"holds\": false")
+        kept.write_text(content.replace(r"\"holds\": false", r"\"holds\": true"))
+    assert forged
+    assert summary.claims(store.records(few)) == before
+
+
+def test_other_code_computes_anew(few, read, monkeypatch):
+    summary.claims(store.records(few))
+    monkeypatch.setattr(summary, "_code", lambda: "other")
+    summary.claims(store.records(few))
+    assert len(read) == 64
+
+
+def test_the_page_stays_small(few, monkeypatch):
+    drawn, svg = [], section.svg
+    monkeypatch.setattr(section, "svg", lambda figure, name: drawn.append(name) or svg(figure, name))
+    text = page.render(store.records(few), few).read_text()
+    assert text.count("<svg") == len(drawn) == page.SHOWN
+    assert text.count(">8 s (4 runs, 24 networks)") == page.SHOWN
+    assert "flips: all 8 executions" in text and "from 32 runs of 192 networks" in text
+    assert "4 of 8" in text  # executions in which the claim holds
+    ids = [part.split('"')[0] for part in text.split('<h2 id="')[1:]]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_claim_of_equal_name_is_compared(few, capsys):
+    store.save_claims(summary.claims(store.records(few)), few)
+    content = json.loads((few / "claims.json").read_text())
+    content[0]["measured"] += 1
+    (few / "claims.json").write_text(json.dumps(content))
+    assert cli.main(["claims", "--out", str(few)]) == 1
+    assert f"{content[0]['id']}: measured is" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_ten_thousand_runs_within_five_seconds_and_a_gigabyte(runs, execution):
+    """About 5 minutes on 2 CPU cores: 625 executions of 16 runs. `study run` keeps the claims of what it has run; here the
+    first call computes them all, which may take its time (printed)."""
+    for seed in range(625):
+        execution(runs, seed)
+    for command, most in (("claims", None), ("claims", 5), ("report", None), ("report", 5)):
+        done = subprocess.run([sys.executable, "-c", MEASURE, command, "--out", runs], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        seconds, peak = json.loads(done.stdout)
+        print(f"study {command}: {seconds:.1f} s, {peak / 1e9:.2f} GB")
+        assert most is None or seconds <= most
+        assert peak <= 1e9
+    assert "1875 of 1875 claims hold" in (runs / "report" / "index.html").read_text()
+    assert (runs / "report" / "index.html").stat().st_size < 2e6
