@@ -5,7 +5,6 @@ import sys
 from typing import NoReturn
 
 import jsonargparse
-from lightning.pytorch.cli import LightningArgumentParser
 
 
 def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -21,13 +20,6 @@ def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 
 class Parser(jsonargparse.ArgumentParser):
     """Parser of every command but `fit`."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        fail(self, message)
-
-
-class FitParser(LightningArgumentParser):
-    """Parser of `study fit`."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self, message)

@@ -2,10 +2,23 @@
 
 import fcntl
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+RUN, SHOWN = 0, 1  # bytes of the file: the first is the lock; the second tells others, who may test it without taking the first
+
+
+class Owner(NamedTuple):
+    process: int
+    host: str
+
+    @property
+    def here(self) -> bool:
+        return self.host == socket.gethostname()
 
 
 @contextmanager
@@ -18,7 +31,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     with (path / "lock").open("a+") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, RUN)
         except OSError as error:
             file.seek(0)
             owner = file.read().strip() or "another process"
@@ -27,4 +40,19 @@ def locked(path: Path) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, SHOWN)  # waits for those who test it
         yield
+
+
+def owner(path: Path) -> Owner | None:
+    """Who holds <path>/lock, if someone does."""
+    try:
+        with (path / "lock").open() as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, SHOWN)
+            except OSError:
+                found = re.fullmatch(r"process (\d+) on (.*)", file.read())
+                return Owner(int(found[1]), found[2]) if found else None
+    except FileNotFoundError:
+        pass
+    return None

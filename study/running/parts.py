@@ -66,7 +66,7 @@ class Parts(Run):
             except Diverged as stop:
                 raise Diverged(stop.update, stop.network + first, stop.lr) from None
             except Stalled as stop:
-                raise Stalled(f"in networks {first} to {last - 1}: {stop}") from None
+                raise Stalled(f"in networks {first} to {last - 1}: {stop}", stop.network + first, stop.time) from None
             if need.device == "cuda":
                 torch.cuda.empty_cache()
             tables.append(frame.assign(network=frame["network"] + first))

@@ -61,14 +61,19 @@ class Run(abc.ABC):
     def need(self) -> Need:
         """The memory the stack takes."""
 
-    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
         """Where a run of this configuration, defaults filled in, has its files."""
-        return Path(out) / self.experiment / f"{self.name}-{identity(resolved)}"
+        return Path(out) / self.experiment / f"{self.name}-{identity(self.resolved() if resolved is None else resolved)}"
 
 
 def stored(path: Path) -> Result | None:
+    """The result of a run, where it is done."""
+    return read(path) if (path / "done").exists() else None
+
+
+def read(path: Path) -> Result:
     """The result of a run that is done."""
-    return Result(path, pd.read_parquet(path / "metrics.parquet")) if (path / "done").exists() else None
+    return Result(path, pd.read_parquet(path / "metrics.parquet"))
 
 
 @contextmanager
@@ -83,6 +88,16 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
         (path / "failed.json").unlink(missing_ok=True)
         write(path / "config.yaml", yaml.safe_dump(config))
         yield
+
+
+def write_failure(path: Path, error: Exception) -> None:
+    """Write why a run cannot be finished, as `failed.json`."""
+    write(path / "failed.json", json.dumps(failure(error), indent=1))
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """The kind of an error, its message, and its attributes."""
+    return {"kind": type(error).__name__, "reason": str(error), **vars(error)}
 
 
 def finish(path: Path, frame: pd.DataFrame, device: torch.device, command: str, seconds: float) -> Result:

@@ -1,33 +1,40 @@
 """A stack of networks trained by Lightning, configured by LightningCLI."""
 
 import copy
-import json
 import logging
 import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import yaml
 from jsonargparse import ActionConfigFile
 from lightning import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 
 import datamodules
 import models
-from study.arguments import FitParser
+from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
-from study.running.run import Result, Run, begun, finish, stored, write
+from study.running.preemption import Preemption
+from study.running.run import Result, Run, begun, finish, stored, write_failure
 
 __all__ = ["Diverged", "StudyCLI", "Training"]
 CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
+
+
+class FitParser(LightningArgumentParser):
+    """Parser of `study fit`."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        fail(self, message)
 
 
 class StudyCLI(LightningCLI):
@@ -78,6 +85,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
 
 
@@ -98,6 +106,7 @@ class Training(Run):
 
         Raises:
             Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
+            Preempted: a signal asked for the end; the checkpoint is that of the update it came in.
             ValueError: the configuration is impossible; nothing was written.
         """
         quiet()
@@ -110,6 +119,7 @@ class Training(Run):
         table = Table()
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
+        preemption = Preemption(saver)
         logger = TensorBoardLogger(path, name="", version="")
         options, learner, data = cli.build()
         shown = sys.stderr.isatty()
@@ -121,6 +131,7 @@ class Training(Run):
                 Loss(every=chunk),
                 *(options["callbacks"] or []),
                 saver,
+                preemption,
                 *([RichProgressBar(leave=False)] if shown else []),
             ],
             "logger": logger,
@@ -147,12 +158,13 @@ class Training(Run):
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             except Diverged as failure:
-                reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
-                write(path / "failed.json", json.dumps(reason, indent=1))
+                write_failure(path, failure)
                 raise
-            return finish(
+            result = finish(
                 path, table.frame(), torch.device(config["trainer"]["accelerator"]), command, time.monotonic() - start
             )
+        preemption.late()
+        return result
 
 
 def memory(config: dict[str, Any]) -> Need:
