@@ -53,7 +53,9 @@ def install() -> None:
     if shutil.which("slurmctld") and shutil.which("slurmd") and shutil.which("sbatch"):
         return
     if os.geteuid() or not shutil.which("apt-get"):
-        pytest.skip(f"needs SLURM: install {' '.join(PACKAGES)}; here they are missing, and only root can install them by apt-get")
+        pytest.skip(
+            f"needs SLURM: install {' '.join(PACKAGES)}; here they are missing, and only root can install them by apt-get"
+        )
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     get = ["apt-get", "install", "-qq", "--no-install-recommends", *PACKAGES]
     for command in (get, ["apt-get", "update", "-qq"], get):

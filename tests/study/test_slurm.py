@@ -3,68 +3,101 @@
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from study import cli
 from study.experiments.linear import training
 from study.running import scheduler
 from study.running import slurm as launchers
 from study.running.cluster import Cluster
 from study.running.lock import owner
+from study.running.order import order
+from study.running.pool import pool
+from study.running.run import read
 from study.running.status import Runs
 
 pytest.importorskip("submitit", reason="needs the extra `cluster`")
 ROLES = ("preempted", "requeued", "killed")
+LOW = Cluster(partition="low", setup=["export OMP_NUM_THREADS=1"])
 
 
-def runs_of(updates=1600):
+def run(name, seed=0, updates=1600):
     d = 8
     lam, rho = [[1 - 0.1 * i for i in range(d)]] * 2, [[0.2 + 0.1 * i for i in range(d)]] * 2
-    return {
-        role: training("test", role, "jepa", "cpu", lam, rho, 3, 0.1, [seed, seed + 1], [0.05, 0.02], 20, updates // 20, batch=16)
-        for seed, role in enumerate(ROLES)
-    }
+    return training("test", name, "jepa", "cpu", lam, rho, 3, 0.1, [seed, seed + 1], [0.05, 0.02], 20, updates // 20, batch=16)
 
 
 def states(out):
     return {row.run.split("/")[1].split("-")[0]: row.state for row in Runs(out, "test")}
 
 
-def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, tmp_path, monkeypatch):
+@pytest.fixture
+def launch(slurm, monkeypatch, runs):
+    """Submits a batch, and waits where it is not told otherwise."""
     monkeypatch.setattr(launchers, "LONGEST", 1.0)
-    out, console, batch = tmp_path / "runs", Console(width=200), runs_of()
-    launcher = launchers.Slurm(cluster=Cluster(partition="low", setup=["export OMP_NUM_THREADS=1"]))
-    folders = {role: run.folder(out) for role, run in batch.items()}
 
-    def killed(*_):
-        raise KeyboardInterrupt
+    def launch(batch, cluster=LOW, wait=True):
+        with monkeypatch.context() as patch:
+            if not wait:
+                patch.setattr(launchers, "wait", lambda *_: signal.raise_signal(signal.SIGINT))
+            return launchers.Slurm(cluster=cluster).launch(batch, runs, "test", Console(width=200))
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # the process that submits is ended
-        patch.setattr(launchers, "wait", killed)
-        launcher.launch(batch, out, "test", console)
-    queue = scheduler.tasks()
-    assert len(queue) == len(ROLES)
-    assert set(states(out).values()) <= {"queued", "running"}
+    return launch
 
-    slurm.until(lambda: all((f / "checkpoints" / "last.ckpt").exists() for f in folders.values()))
-    jobs = {role: queue[scheduler.job_of(folder).key].id for role, folder in folders.items()}
-    process = owner(folders["killed"]).process
-    subprocess.run(["scontrol", "requeue", jobs["requeued"]], check=True)
-    os.kill(process, signal.SIGKILL)
-    node = scheduler.tasks()[scheduler.job_of(folders["preempted"]).key].where
-    subprocess.run(["sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"], check=True)
+
+def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
+    batch = {role: run(role, seed) for seed, role in enumerate(ROLES)}
+    with pytest.raises(KeyboardInterrupt):  # the process that submits ends, its jobs do not
+        launch(batch, wait=False)
+    folders = {role: made.folder(runs) for role, made in batch.items()}
+    jobs = {role: scheduler.job_of(folder) for role, folder in folders.items()}
+    queue = {role: scheduler.tasks()[job.key] for role, job in jobs.items()}
+    assert set(states(runs).values()) <= {"queued", "running"}
+
+    slurm.until(lambda: all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders.values()), 120)
+    os.kill(owner(folders["killed"]).process, signal.SIGKILL)
+    subprocess.run(["scontrol", "requeue", queue["requeued"].id], check=True)
+    node = scheduler.tasks()[jobs["preempted"].key].where
+    urgent = ["sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"]
+    subprocess.run(urgent, check=True, capture_output=True)
     slurm.stop("slurmctld")
     slurm.start_controller()
-    slurm.until(lambda: states(out)["killed"] == "failed")
-    print(states(out), scheduler.tasks())
+    slurm.until(lambda: states(runs)["killed"] == "failed")
 
-    results = launcher.launch(batch, out, "test", console)
-    for role in ROLES:
-        print(role, (scheduler.job_of(folders[role])), "\n", open(scheduler.job_of(folders[role]).log).read())
-    assert states(out) == dict.fromkeys(ROLES, "done")
-    for role, run in batch.items():
-        whole = run.execute(tmp_path / "whole")
-        pd.testing.assert_frame_equal(pd.read_parquet(results[role].path / "metrics.parquet"), whole.table, check_exact=True)
+    results = launch(batch)
+    assert states(runs) == dict.fromkeys(ROLES, "done")
+    for role, job in jobs.items():
+        assert (scheduler.job_of(folders[role]) == job) == (role != "killed"), "what is in the queue is not submitted again"
+    assert "interrupted by SIGTERM" in Path(jobs["preempted"].log).read_text(), "it was told and wrote a checkpoint"
+    whole = {role: made.folder(runs.parent / "whole") for role, made in batch.items()}
+    orders = {role: order(made, whole[role], "test", False) for role, made in batch.items()}
+    assert [failed for _, _, failed in pool(orders, [{"OMP_NUM_THREADS": "1"}])] == [None] * len(ROLES)
+    for role, folder in whole.items():
+        pd.testing.assert_frame_equal(results[role].table, read(folder).table, check_exact=True)
+
+
+def test_cancelled_jobs_stay_cancelled_and_are_reported(slurm, launch, runs, capsys):
+    """Two runs in one job; the first is cancelled while it trains."""
+    batch = {role: run(role, updates=1_000_000) for role in ("first", "second")}
+    with pytest.raises(KeyboardInterrupt):
+        launch(batch, Cluster(runs_per_job=2), wait=False)
+    folder = batch["first"].folder(runs)
+    slurm.until(lambda: list(folder.glob("events*")), 120)
+    assert len(scheduler.tasks()) == 1
+    assert cli.main(["cancel", "test", "--out", str(runs)]) == 0
+    slurm.until(lambda: not scheduler.tasks())
+    assert (folder / "checkpoints" / "last.ckpt").exists()
+    with pytest.raises(ChildProcessError, match=r"first: job ended before the run was done; last line of .*0\.log: "):
+        raise launchers.outcome("first", folder)
+    capsys.readouterr()
+    assert cli.main(["status", "--out", str(runs)]) == 0
+    assert "2 failed" in capsys.readouterr().out
+
+
+def test_what_slurm_refuses_is_said_in_its_words(launch, runs):
+    with pytest.raises(ValueError, match="invalid partition specified: nowhere"):
+        launch({"r": run("r")}, Cluster(partition="nowhere"))
+    assert not list(runs.glob("test/*"))
