@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from study.running.capacity import HEADROOM, free_bytes
+from study.running.capacity import HEADROOM, Need, free_bytes
 from study.running.launcher import Launcher, report
 from study.running.order import error_of, order
 from study.running.parts import split
@@ -32,14 +32,12 @@ def device_of(choice: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if choice == "auto" else choice
 
 
-def places(runs: list[Run]) -> list[Place]:
-    """The environments of as many processes as can do these runs at a time: each its own GPU, or some cores of the CPU."""
-    needs = [run.need() for run in runs]
-    if needs[0].device == "cuda":
+def places(device: str) -> list[Place]:
+    """Environments of the processes that this machine has room for: each with a GPU of its own, or with some of the cores."""
+    if device == "cuda":
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))
         return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible.split(",")]
-    most = HEADROOM * free_bytes("cpu") // max(need.networks * need.each for need in needs)  # processes share the memory
-    return [{"OMP_NUM_THREADS": str(CORES)}] * int(min(torch.get_num_threads() // CORES, most))
+    return [{"OMP_NUM_THREADS": str(CORES)}] * (torch.get_num_threads() // CORES)
 
 
 @dataclass(frozen=True)
@@ -50,22 +48,25 @@ class Local(Launcher):
         return device_of(choice)
 
     def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+        if len(batch) > 1 and len(places(next(iter(batch.values())).need().device)) > 1:
+            return self.at_once(batch, out, command, console)
+        return self.one_by_one(batch, out, command, console)
+
+    def at_once(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+        """In a pool of processes; all runs are done, also where some diverge."""
         folders = {role: run.folder(out) for role, run in batch.items()}
-        waiting = [role for role, folder in folders.items() if not (folder / "done").exists()]
-        at_once = places([batch[role] for role in waiting])[: len(waiting)] if len(waiting) > 1 else []
-        if len(at_once) < 2:
-            return self.one_by_one(batch, out, command, console)
-        orders = {role: order(batch[role], folders[role], command, self.splitting) for role in waiting}
-        outcomes: dict[str, Result | Diverged] = {}
-        with closing(pool(orders, at_once)) as answers:
+        waiting = {role: run for role, run in batch.items() if not (folders[role] / "done").exists()}
+        orders = {role: order(run, folders[role], command, self.splitting) for role, run in waiting.items()}
+        diverged: dict[str, Diverged] = {}
+        with closing(pool(orders, room([run.need() for run in waiting.values()]))) as answers:
             for role, seconds, failed in answers:
                 if failed is None:
                     report(role, seconds, folders[role], console)
                 elif isinstance(error := error_of(failed), Diverged):
-                    outcomes[role] = error
+                    diverged[role] = error
                 else:
                     raise error
-        return {role: outcomes.get(role) or read(folders[role]) for role in batch}
+        return {role: diverged.get(role) or read(folders[role]) for role in batch}
 
     def one_by_one(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
         """In this process; ends with the first that diverges."""
@@ -73,8 +74,20 @@ class Local(Launcher):
         for role, run in batch.items():
             start = time.monotonic()
             try:
-                outcomes[role] = (split(run) if self.splitting else run).execute(out, command)
+                result = (split(run) if self.splitting else run).execute(out, command)
             except Diverged as stop:
                 return outcomes | {role: stop}
-            report(role, time.monotonic() - start, run.folder(out), console)
+            outcomes[role] = result
+            report(role, time.monotonic() - start, result.path, console)
         return outcomes
+
+
+def room(needs: list[Need]) -> list[Place]:
+    """Places for runs of these needs, at most one for each; on a CPU, where they share the memory, at least one."""
+    if not needs:
+        return []
+    found = places(needs[0].device)[: len(needs)]
+    if needs[0].device == "cpu":
+        largest = max(need.networks * need.each for need in needs)
+        found = found[: max(1, int(HEADROOM * free_bytes("cpu")) // largest)]
+    return found

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,14 +44,15 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def owner(path: Path) -> Owner | None:
-    """Who holds <path>/lock, if someone does."""
-    try:
-        with (path / "lock").open() as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, SHOWN)
-            except OSError:
-                found = re.fullmatch(r"process (\d+) on (.*)", file.read())
-                return Owner(int(found[1]), found[2]) if found else None
-    except FileNotFoundError:
-        pass
+    """Which other process holds <path>/lock, if one does. Not for the holder itself: POSIX locks end where their process closes
+    the file anywhere."""
+    lock = path / "lock"
+    if not lock.exists():
+        return None
+    with lock.open() as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, SHOWN)
+        except OSError:
+            _, process, _, host = file.read().split()  # written before this byte is locked
+            return Owner(int(process), host)
     return None

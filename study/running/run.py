@@ -1,7 +1,7 @@
 """One run: a configuration, an identity, a folder, and a table when it is done.
 
     <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last), and where it
-                                        was trained events.out.tfevents.*  checkpoints/
+                                        was trained events.out.tfevents.*  checkpoints/; on a cluster job.json
 
 A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
 """

@@ -8,7 +8,6 @@ process that submitted it.
 import json
 import shutil
 import subprocess
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +51,8 @@ def job_of(folder: Path) -> Job | None:
     return Job(**json.loads(path.read_text())) if path.exists() else None
 
 
-def command(name: str, *arguments: str) -> str:
-    """What one of SLURM's commands prints.
+def command(name: str, *arguments: str, given: str = "") -> str:
+    """What one of SLURM's commands prints, given this input.
 
     Raises:
         ValueError: there is no such command, or it refuses; in its own words.
@@ -62,7 +61,7 @@ def command(name: str, *arguments: str) -> str:
         raise ValueError(
             f"this machine has no command {name}; work on a login node of the cluster, or install the SLURM client"
         )
-    done = subprocess.run([name, *arguments], capture_output=True, text=True)
+    done = subprocess.run([name, *arguments], input=given, capture_output=True, text=True)
     if done.returncode:
         raise ValueError(
             " ".join(done.stderr.replace(f"{name}: error: ", "").split()) or f"{name} ended with exit code {done.returncode}"
@@ -84,7 +83,7 @@ def tasks() -> dict[tuple[str, int], Entry]:
     return found
 
 
-def cancel(ids: Collection[str]) -> None:
+def cancel(ids: set[str]) -> None:
     """Take tasks out of the queue, and end those that run."""
     if ids:
-        command("scancel", *ids)
+        command("scancel", *sorted(ids))

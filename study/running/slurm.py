@@ -1,6 +1,5 @@
 """Runs as jobs of a SLURM cluster: one job array for each batch of runs."""
 
-import contextlib
 import json
 import os
 import shlex
@@ -31,9 +30,7 @@ def check_installed() -> None:
     try:
         import submitit  # noqa: F401
     except ImportError as error:
-        raise ValueError(
-            "--launcher slurm needs the package submitit; install it by: pip install 'jepa-study[cluster]'"
-        ) from error
+        raise ValueError("--launcher slurm needs the package submitit; install it by: pip install submitit") from error
     if shutil.which("sbatch") is None:
         raise ValueError(
             "--launcher slurm needs the command sbatch, which this machine has not; work on a login node of the cluster, or "
@@ -78,33 +75,24 @@ class Slurm(Launcher):
         """Submit one array for these orders, under a name that follows from them; its files lie in <jobs>/<name>."""
         name = f"study-{identity({'folders': [made['folder'] for made in orders]})}"
         place, size = jobs / name, self.cluster.runs_per_job
-        place.mkdir(parents=True, exist_ok=True)
         shares = [orders[first : first + size] for first in range(0, len(orders), size)]
-        folders = [(task, Path(made["folder"])) for task, share in enumerate(shares) for made in share]
+        script = script_of(self.cluster, name, place, len(shares))
+        scheduler.command("sbatch", "--test-only", given=script)  # what it refuses leaves no trace
+        place.mkdir(parents=True, exist_ok=True)
+        write(place / "array.sh", script)
         for task, share in enumerate(shares):
             write(place / f"{task}.json", json.dumps(share))
-        for task, folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "failed.json").unlink(missing_ok=True)
-            # Before submitting: whatever ends this process then, the jobs can be found.
-            write(folder / "job.json", json.dumps(scheduler.Job(name, task, str(place / f"{task}.log"))._asdict()))
-        try:
-            number = sbatch(self.cluster, name, place, len(shares))
-        except ValueError:
-            for _, folder in folders:
-                (folder / "job.json").unlink()
-                with contextlib.suppress(OSError):  # it has files of an earlier attempt
-                    folder.rmdir()
-            raise
+            for folder in (Path(made["folder"]) for made in share):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "failed.json").unlink(missing_ok=True)
+                # Before submitting: whatever ends this process then, the jobs can be found.
+                write(folder / "job.json", json.dumps(scheduler.Job(name, task, str(place / f"{task}.log"))._asdict()))
+        number = scheduler.command("sbatch", "--parsable", given=script).strip()
         console.print(f"  job array {number}: {len(orders)} runs in {len(shares)} jobs, logs in {place}", soft_wrap=True)
 
 
-def sbatch(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
-    """Submit an array of this many tasks; returns its number.
-
-    Raises:
-        ValueError: SLURM refuses it, in its words.
-    """
+def script_of(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
+    """The batch script of an array of this many tasks."""
     import submitit
 
     executor = submitit.SlurmExecutor(place)
@@ -126,9 +114,7 @@ def sbatch(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
     executor.parameters["map_count"] = tasks
     # The script alone is submitit's: what it would submit itself hands over a pickled function, and this job reads its orders.
     job = shlex.join([sys.executable, "-m", "study.running.job", str(place)])
-    script = executor._make_submission_file_text(f"srun --unbuffered --cpus-per-task=${{SLURM_CPUS_PER_TASK:-1}} {job}", name)
-    write(place / "array.sh", script)
-    return scheduler.command("sbatch", "--parsable", str(place / "array.sh")).strip().split(";")[0]
+    return executor._make_submission_file_text(f"srun --unbuffered --cpus-per-task=${{SLURM_CPUS_PER_TASK:-1}} {job}", name)
 
 
 def in_queue(folder: Path, queue: Queue) -> scheduler.Entry | None:
@@ -148,7 +134,7 @@ def wait(waiting: Mapping[str, Path], console: Console) -> None:
             for role in [role for role, state in states.items() if state == "ended"]:
                 ended.add(role)
                 if (waiting[role] / "done").exists():
-                    report(role, read(waiting[role]).provenance["seconds"], waiting[role], console)
+                    report(role, seconds_of(waiting[role]), waiting[role], console)
             counts = Counter(state for state in states.values() if state != "ended")
             line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         if line and line != shown:
@@ -166,6 +152,11 @@ def look(waiting: Mapping[str, Path]) -> dict[str, str]:
         entry = in_queue(folder, queue)
         states[role] = "ended" if entry is None or {"done", "failed.json"} & set(files) else entry.state.lower()
     return states
+
+
+def seconds_of(folder: Path) -> float:
+    """How long a run that is done took."""
+    return json.loads((folder / "provenance.json").read_text())["seconds"]
 
 
 def outcome(role: str, folder: Path) -> Result | Exception:

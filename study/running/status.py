@@ -69,7 +69,7 @@ class Runs:
 def cancel(rows: list[Row]) -> list[str]:
     """End the runs that wait or are being done: jobs by scancel, processes of this machine by SIGTERM. Returns a line for each
     that is out of reach."""
-    scheduler.cancel([row.task.id for row in rows if row.task])
+    scheduler.cancel({row.task.id for row in rows if row.task})
     beyond = []
     for row in rows:
         if row.task is None and row.process:

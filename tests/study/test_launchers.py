@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from rich.console import Console
 
 from study import cli
@@ -42,7 +45,7 @@ def test_a_pool_gives_the_results_of_one_process(runs, monkeypatch):
     here = Local().launch(batch, runs / "here", "test", Console(quiet=True))
     assert isinstance(here["b"], Diverged)
     assert set(here) == {"a", "b"}, "one process stops at the first that diverges"
-    monkeypatch.setattr(local, "places", lambda waiting: PLACES)
+    monkeypatch.setattr(local, "places", lambda device: PLACES)
     pooled = Local().launch(batch, runs / "pool", "test", Console(quiet=True))
     assert list(pooled) == ["a", "b", "c"]
     assert (pooled["b"].update, pooled["b"].network, pooled["b"].lr) == (here["b"].update, 0, 500.0)
@@ -131,8 +134,8 @@ HOLD = "import sys, time; from pathlib import Path; from study.running.lock impo
 
 
 def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
-    ended = []
-    monkeypatch.setattr(scheduler, "cancel", ended.extend)
+    ended: set[str] = set()
+    monkeypatch.setattr(scheduler, "cancel", ended.update)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, campaign / "test" / "interrupted-00000000"], stdout=subprocess.PIPE, text=True
     ) as process:
@@ -141,7 +144,7 @@ def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
         assert f"running  test/interrupted-00000000  process {process.pid} on " in capsys.readouterr().out
         assert main("cancel", "test", "--out", campaign) == 0
         assert process.wait(10) == -signal.SIGTERM
-    assert ended == ["7_1", "7_2"]
+    assert ended == {"7_1", "7_2"}
     assert "3 runs cancelled" in capsys.readouterr().out
 
 
@@ -165,13 +168,11 @@ def test_status_of_ten_thousand_finished_runs(tmp_path):
         folder.mkdir(parents=True)
         (folder / "config.yaml").touch()
         (folder / "done").touch()
-    code = "import resource; from study import cli; cli.main(['status']); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30,) * 2); from study import cli; cli.main(['status'])"
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    seconds, (*_, counts, kilobytes) = time.monotonic() - start, done.stdout.splitlines()
-    assert counts == "0 queued, 0 running, 10,000 done, 0 failed"
-    assert seconds < 5
-    assert int(kilobytes) < 2**20
+    assert time.monotonic() - start < 5
+    assert done.stdout.splitlines()[-1] == "0 queued, 0 running, 10,000 done, 0 failed"
 
 
 def test_the_command_line_goes_before_the_file(tmp_path, monkeypatch):
@@ -220,4 +221,19 @@ def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, monkeypatch, caps
 def test_submitit_is_named_where_it_is_missing(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "submitit", None)
     assert main("run", "dynamics", "--launcher", "slurm") == 2
-    assert "pip install 'jepa-study[cluster]'" in capsys.readouterr().err
+    assert "install it by: pip install submitit" in capsys.readouterr().err
+
+
+def test_the_documents_commands_are_understood(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    (block,) = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("    study ")]
+    assert {command[1] for command in commands} == {"run", "status", "cancel"}
+    monkeypatch.chdir(tmp_path)
+    Path("cluster.yaml").write_text(block)
+    Path("runs/pixels").mkdir(parents=True)
+    asked = []
+    monkeypatch.setattr(cli, "run_experiments", lambda wanted, out, device, launcher: asked.append(launcher.cluster))
+    monkeypatch.setattr(slurm, "check_installed", lambda: None)
+    assert [main(*command[1:]) for command in commands] == [0] * len(commands)
+    assert asked[1] == Cluster(**yaml.safe_load(block))

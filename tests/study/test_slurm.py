@@ -49,7 +49,7 @@ def launch(slurm, monkeypatch, runs):
 
 
 def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
-    batch = {role: run(role, seed) for seed, role in enumerate(ROLES)}
+    batch = {role: run(role, seed, updates) for seed, (role, updates) in enumerate(zip(ROLES, (6000, 1600, 1600), strict=True))}
     with pytest.raises(KeyboardInterrupt):  # the process that submits ends, its jobs do not
         launch(batch, wait=False)
     folders = {role: made.folder(runs) for role, made in batch.items()}
@@ -72,6 +72,8 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
     for role, job in jobs.items():
         assert (scheduler.job_of(folders[role]) == job) == (role != "killed"), "what is in the queue is not submitted again"
     assert "interrupted by SIGTERM" in Path(jobs["preempted"].log).read_text(), "it was told and wrote a checkpoint"
+    shown = subprocess.run(["scontrol", "show", "job", queue["preempted"].id], capture_output=True, text=True)
+    assert " Restarts=1 " in shown.stdout, "it was requeued once, by itself or by the scheduler"
     whole = {role: made.folder(runs.parent / "whole") for role, made in batch.items()}
     orders = {role: order(made, whole[role], "test", False) for role, made in batch.items()}
     assert [failed for _, _, failed in pool(orders, [{"OMP_NUM_THREADS": "1"}])] == [None] * len(ROLES)
