@@ -84,11 +84,12 @@ class Integration(Run):
         )
         features = data.features()
         features = features if len(features) > 1 else features * encoder.networks
-        if (path / "config.yaml").exists():
-            print(f"study: {path} was interrupted; an integration has no checkpoint and starts again", file=sys.stderr)
+        again = (path / "config.yaml").exists()
         with begun(path, config):
             if done := stored(path):  # by a process that had the lock until now
                 return done
+            if again:
+                print(f"study: {path} was not finished; an integration has no checkpoint and starts again", file=sys.stderr)
             start = time.monotonic()
             try:
                 trace = follow(steps, flow, y, features)

@@ -56,7 +56,7 @@ def install() -> None:
         pytest.skip(
             f"needs SLURM: install {' '.join(PACKAGES)}; here they are missing, and only root can install them by apt-get"
         )
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: packages do not start their daemons
     get = ["apt-get", "install", "-qq", "--no-install-recommends", *PACKAGES]
     for command in (get, ["apt-get", "update", "-qq"], get):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

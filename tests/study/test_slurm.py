@@ -1,5 +1,6 @@
 """Job arrays on a real SLURM of two nodes: preempted, requeued, killed, with the controller restarted."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -82,18 +83,18 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
 
 
 def test_cancelled_jobs_stay_cancelled_and_are_reported(slurm, launch, runs, capsys):
-    """Two runs in one job; the first is cancelled while it trains."""
+    """Two runs in one job of two nodes, whose processes share them."""
     batch = {role: run(role, updates=1_000_000) for role in ("first", "second")}
     with pytest.raises(KeyboardInterrupt):
-        launch(batch, Cluster(runs_per_job=2), wait=False)
-    folder = batch["first"].folder(runs)
-    slurm.until(lambda: list(folder.glob("events*")), 120)
+        launch(batch, dataclasses.replace(LOW, nodes=2, runs_per_job=2), wait=False)
+    folders = [made.folder(runs) for made in batch.values()]
+    slurm.until(lambda: all(list(folder.glob("events*")) for folder in folders), 120)
     assert len(scheduler.tasks()) == 1
     assert cli.main(["cancel", "test", "--out", str(runs)]) == 0
     slurm.until(lambda: not scheduler.tasks())
-    assert (folder / "checkpoints" / "last.ckpt").exists()
+    assert all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders)
     with pytest.raises(ChildProcessError, match=r"first: job ended before the run was done; last line of .*0\.log: "):
-        raise launchers.outcome("first", folder)
+        raise launchers.outcome("first", folders[0])
     capsys.readouterr()
     assert cli.main(["status", "--out", str(runs)]) == 0
     assert "2 failed" in capsys.readouterr().out
