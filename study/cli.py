@@ -117,7 +117,9 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     from study.report import board, page
     from study.running import store
     from study.running.launcher import perform
+    from study.running.training import quiet
 
+    quiet()
     console = Console()
     device = launcher.device(device)
     for name, options in wanted:

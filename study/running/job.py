@@ -25,10 +25,10 @@ def main(folder: Path) -> int:
 
 def work(orders: list[dict]) -> int:
     """Do this process's share; what fails is written into the run's folder. Returns the exit code."""
-    # Popped, as Lightning would else take the processes for the ranks of one training.
-    rank, processes = int(os.environ["SLURM_PROCID"]), int(os.environ.pop("SLURM_NTASKS"))
+    # Popped, as Lightning would else take the processes for the ranks of one training, and let only the first write.
+    rank, local_rank, processes = (int(os.environ.pop(name)) for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS"))
     if gpus := os.environ.get("CUDA_VISIBLE_DEVICES"):
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.split(",")[int(os.environ["SLURM_LOCALID"])]
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.split(",")[local_rank]
     from study.running.order import carry_out
     from study.running.run import write
     from study.running.training import quiet
