@@ -5,11 +5,12 @@ Kept free of torch, so that a job catches them while it still imports.
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from study.running.scheduler import command
 
 WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -49,9 +50,8 @@ def requeue() -> None:
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:  # the number of one task's job can be that of the whole array
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
-    for command in (["squeue", "--noheader", "--format=%T", f"--jobs={job}"], ["scontrol", "requeue", job]):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            print(f"study: job {job} is not requeued: {' '.join(done.stderr.split())}", file=sys.stderr)
-        if done.returncode or done.stdout.strip() not in ("RUNNING", ""):
-            return
+    try:
+        if command("squeue", "--noheader", "--format=%T", f"--jobs={job}").strip() == "RUNNING":
+            command("scontrol", "requeue", job)
+    except ValueError as error:
+        print(f"study: job {job} is not requeued: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A real SLURM of two nodes on this machine, for tests: its own daemons, ports and folder; nothing of it outlives the tests of a module."""
+"""A real SLURM of two nodes on this machine: its own daemons, ports and folder, which end with the tests of a module."""
 
 import os
 import shutil
