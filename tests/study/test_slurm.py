@@ -3,13 +3,13 @@
 import dataclasses
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
+from study import cli
 from study.experiments.linear import training
 from study.running import scheduler
 from study.running import slurm as launchers
@@ -50,7 +50,7 @@ def launch(slurm, monkeypatch, runs):
 
 
 def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
-    batch = {role: run(role, seed, updates) for seed, (role, updates) in enumerate(zip(ROLES, (4000, 1600, 1600), strict=True))}
+    batch = {role: run(role, seed, updates) for seed, (role, updates) in enumerate(zip(ROLES, (3000, 1000, 1000), strict=True))}
     with pytest.raises(KeyboardInterrupt):  # the process that submits ends, its jobs do not
         launch(batch, wait=False)
     folders = {role: made.folder(runs) for role, made in batch.items()}
@@ -58,12 +58,25 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
     queue = {role: scheduler.tasks()[job.key] for role, job in jobs.items()}
     assert set(states(runs).values()) <= {"queued", "running"}
 
-    slurm.until(lambda: all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders.values()), 120)
-    os.kill(owner(folders["killed"]).process, signal.SIGKILL)
-    subprocess.run(["scontrol", "requeue", queue["requeued"].id], check=True)
-    node = scheduler.tasks()[jobs["preempted"].key].where
-    urgent = ["sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"]
-    subprocess.run(urgent, check=True, capture_output=True)
+    def preempt():
+        node = scheduler.tasks()[jobs["preempted"].key].where
+        scheduler.command(
+            "sbatch", "--partition=high", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1"
+        )
+
+    waiting = {
+        "preempted": preempt,
+        "requeued": lambda: scheduler.command("scontrol", "requeue", queue["requeued"].id),
+        "killed": lambda: os.kill(owner(folders["killed"]).process, signal.SIGKILL),
+    }
+
+    def strike():
+        """Each run as soon as it has a checkpoint."""
+        for role in [role for role in waiting if (folders[role] / "checkpoints" / "last.ckpt").exists()]:
+            waiting.pop(role)()
+        return not waiting
+
+    slurm.until(strike, 120)
     slurm.stop("slurmctld")
     slurm.start_controller()
     slurm.until(lambda: states(runs)["killed"] == "failed")
@@ -73,8 +86,8 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
     for role, job in jobs.items():
         assert (scheduler.job_of(folders[role]) == job) == (role != "killed"), "what is in the queue is not submitted again"
     assert "interrupted by SIGTERM" in Path(jobs["preempted"].log).read_text(), "it was told and wrote a checkpoint"
-    shown = subprocess.run(["scontrol", "show", "job", queue["preempted"].id], capture_output=True, text=True)
-    assert " Restarts=1 " in shown.stdout, "it was requeued once, by itself or by the scheduler"
+    shown = scheduler.command("scontrol", "show", "job", queue["preempted"].id)
+    assert " Restarts=1 " in shown, "it was requeued once, by itself or by the scheduler"
     whole = {role: made.folder(runs.parent / "whole") for role, made in batch.items()}
     orders = {role: order(made, whole[role], "test", False) for role, made in batch.items()}
     assert [failed for _, _, failed in pool(orders, [{"OMP_NUM_THREADS": "1"}] * 2)] == [None] * len(ROLES)
@@ -84,15 +97,16 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
 
 def test_cancelled_jobs_stay_cancelled_and_are_reported(slurm, launch, runs, capsys):
     """Two runs in one job of two nodes, whose processes share them."""
-    batch = {role: run(role, updates=100_000) for role in ("first", "second")}
+    batch = {role: run(role, updates=10_000) for role in ("first", "second")}
     with pytest.raises(KeyboardInterrupt):
         launch(batch, dataclasses.replace(LOW, nodes=2, runs_per_job=2), wait=False)
     folders = [made.folder(runs) for made in batch.values()]
-    slurm.until(lambda: all(list(folder.glob("events*")) for folder in folders), 120)
+    slurm.until(lambda: all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders), 120)
     assert len(scheduler.tasks()) == 1
     assert cli.main(["cancel", "test", "--out", str(runs)]) == 0
     slurm.until(lambda: not scheduler.tasks())
-    assert all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders)
+    assert all((folder / "checkpoints" / "previous.ckpt").exists() for folder in folders), "the last is that of the signal"
+    assert all(list(folder.glob("events*")) for folder in folders), "each process writes as a first one does"
     with pytest.raises(ChildProcessError, match=r"first: job ended before the run was done; last line of .*0\.log: "):
         raise launchers.outcome("first", folders[0])
     capsys.readouterr()
