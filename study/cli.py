@@ -4,14 +4,20 @@ import contextlib
 import dataclasses
 import inspect
 import json
+import signal
 import sys
 import threading
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from study.arguments import Parser
+from study.running.signals import Preempted, caught, requeue
 
-COMMANDS = ("list", "run", "fit", "probe", "claims", "report", "reproduce", "bench")
+if TYPE_CHECKING:
+    from study.running.launcher import Launcher
+
+COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
 
 
 def parser_of(command: str) -> Parser:
@@ -39,6 +45,8 @@ def study_run(arguments: list[str]) -> int:
     """Run an experiment: study run NAME [options]; study run NAME --help lists its options. NAME `linear` stands for all
     experiments on linear networks, at their defaults."""
     from study.experiments import EXPERIMENTS, LINEAR
+    from study.running import local, slurm
+    from study.running.cluster import Cluster, add_options, take_cluster
 
     names = ", ".join([*EXPERIMENTS, "linear"])
     if arguments[:1] in (["-h"], ["--help"]):
@@ -53,29 +61,72 @@ def study_run(arguments: list[str]) -> int:
     if len(made) == 1:
         parser.add_class_arguments(made[0], skip={"device"})
     add_out(parser, device=True)
-    parser.add_argument("--launcher", choices=("local",), default="local", help="where runs are started")
+    parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="this machine, or a SLURM cluster")
+    add_options(parser)
     parser.add_argument("--chunk", choices=("auto",), default=None, help="auto: split stacks that do not fit into memory")
     options = vars(parser.parse_args(arguments[1:]))
-    out, choice, chunk = (options.pop(name) for name in ("out", "device", "chunk"))
-    options.pop("launcher")
-    run_experiments([(experiment.name, options) for experiment in made], out, choice, splitting=chunk == "auto")
+    out, choice, splitting = options.pop("out"), options.pop("device"), options.pop("chunk") == "auto"
+    on_cluster, cluster = options.pop("launcher") == "slurm", take_cluster(options)
+    launcher: Launcher
+    if on_cluster:
+        slurm.check_installed()
+        launcher = slurm.Slurm(splitting, cluster)
+    elif cluster != Cluster():
+        raise ValueError("the options of a cluster have no effect on this machine; give --launcher slurm, or leave them out")
+    else:
+        launcher = local.Local(splitting)
+    run_experiments([(experiment.name, options) for experiment in made], out, choice, launcher)
     return 0
 
 
-def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, splitting: bool = False) -> None:
+def study_status(arguments: list[str]) -> int:
+    """What became of every run, of one experiment or of all: queued, running, done, or failed and why."""
+    from study.running.status import STATES, Runs
+
+    parser = parser_of("status")
+    parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
+    add_out(parser)
+    options = parser.parse_args(arguments)
+    rows = list(Runs(options.out, options.name))
+    for row in rows:
+        print(f"{row.state:<8} {row.run}  {row.note}".rstrip())
+    print(", ".join(f"{sum(row.state == state for row in rows):,} {state}" for state in STATES))
+    return 0
+
+
+def study_cancel(arguments: list[str]) -> int:
+    """End the runs that are queued or running, of one experiment or of all; `study run` goes on with them."""
+    from study.running.status import Runs, cancel
+
+    parser = parser_of("cancel")
+    parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
+    add_out(parser)
+    options = parser.parse_args(arguments)
+    found = [row for row in Runs(options.out, options.name) if row.state in ("queued", "running")]
+    beyond = cancel(found)
+    for line in beyond:
+        print(f"study: {line}", file=sys.stderr)
+    print(f"{len(found) - len(beyond)} runs cancelled")
+    return int(bool(beyond))
+
+
+def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, launcher: "Launcher") -> None:
     """Run experiments, then write claims and page from all that is under `out`."""
     from rich.console import Console
 
     from study.experiments import EXPERIMENTS
     from study.report import board, page, summary
-    from study.running import local, store
+    from study.running import store
+    from study.running.launcher import perform
+    from study.running.training import quiet
 
+    quiet()
     console = Console()
-    device, done = local.device_of(device), set()
+    device, done = launcher.device(device), set()
     for name, options in wanted:
         experiment = EXPERIMENTS[name](**options, device=device)
         console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
-        local.perform(experiment, out, " ".join(["study", *sys.argv[1:]]), console, splitting)
+        perform(experiment, launcher, out, " ".join(["study", *sys.argv[1:]]), console)
         done.add(store.place(experiment, out))
     found = store.records(out)
     made = summary.claims(found)
@@ -167,7 +218,9 @@ def study_reproduce(arguments: list[str]) -> int:
     parser = parser_of("reproduce")
     add_out(parser, device=True)
     options = parser.parse_args(arguments)
-    run_experiments([("dynamics", {}), ("pixels", {})], options.out, options.device)
+    from study.running.local import Local
+
+    run_experiments([("dynamics", {}), ("pixels", {})], options.out, options.device, Local())
     return 0
 
 
@@ -215,21 +268,31 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     threading.excepthook = on_thread_failure
     try:
-        return globals()[f"study_{arguments[0]}"](arguments[1:])
+        with caught():
+            return globals()[f"study_{arguments[0]}"](arguments[1:])
     except ValueError as error:
         print(f"study: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except (ArithmeticError, ChildProcessError) as error:  # training diverged, or a process of a pool or a job was killed
+        print(f"study: stopped: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # nobody reads the output any more
         raise
     except OSError as error:  # a full disk, a folder that is read-only
         print(f"study: error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 2
-    except ArithmeticError as error:  # training diverged
-        print(f"study: stopped: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("study: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
+        return interrupted(signal.SIGINT)
+    except Preempted as stop:
+        return interrupted(stop.number)
+
+
+def interrupted(number: int) -> int:
+    """The exit code of a command that a signal ended; a job of SLURM's is started again."""
+    print(f"study: interrupted by {signal.Signals(number).name}; the same command goes on where it stopped", file=sys.stderr)
+    if number != signal.SIGINT:
+        requeue()
+    return 128 + number
 
 
 if __name__ == "__main__":

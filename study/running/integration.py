@@ -1,6 +1,7 @@
 """A stack of deep linear networks trained by gradient flow: the ODE of the full matrices, integrated to a tolerance."""
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.capacity import Need, widths
-from study.running.run import Result, Run, begun, finish, stored, write
+from study.running.run import Result, Run, begun, finish, stored, write_failure
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
 
@@ -30,7 +31,11 @@ REQUIRED = {"objective", "encoder", "data", "until"}
 
 
 class Stalled(ArithmeticError):
-    """An integration could not go on."""
+    """An integration could not go on; says when and in which network."""
+
+    def __init__(self, reason: str, network: int, time: float) -> None:
+        super().__init__(reason)
+        self.network, self.time = network, time
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,12 @@ class Integration(Run):
         )
         features = data.features()
         features = features if len(features) > 1 else features * encoder.networks
+        again = (path / "config.yaml").exists()
         with begun(path, config):
             if done := stored(path):  # by a process that had the lock until now
                 return done
+            if again:
+                print(f"study: {path} was not finished; an integration has no checkpoint and starts again", file=sys.stderr)
             start = time.monotonic()
             try:
                 trace = follow(steps, flow, y, features)
@@ -91,10 +99,9 @@ class Integration(Run):
                     f"integration of network {stop.network} stopped at time {stop.time:g}, where feature {i} (lambda "
                     f"{float(known.lam[i]):g}, rho {float(known.rho[i]):g}) moves fastest: {stop.reason}"
                 )
-                write(
-                    path / "failed.json", json.dumps({"reason": reason, "network": stop.network, "time": stop.time}, indent=1)
-                )
-                raise Stalled(reason) from None
+                stalled = Stalled(reason, stop.network, stop.time)
+                write_failure(path, stalled)
+                raise stalled from None
             return finish(path, table(trace, config, features), flow.Sxx.device, command, time.monotonic() - start)
 
     def need(self) -> Need:

@@ -1,16 +1,24 @@
-"""Do an experiment on this machine: its runs one after the other, each a stack; then its record."""
+"""Runs on this machine: one after the other in this process, or in a pool with a process for every GPU or every few cores."""
 
+import os
 import time
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from study.experiments.base import Experiment, Results
-from study.running import store
+from study.running.capacity import HEADROOM, Need, free_bytes
+from study.running.launcher import Launcher, report
+from study.running.order import error_of, order
 from study.running.parts import split
-from study.running.run import Result, Run
+from study.running.pool import Place, pool
+from study.running.run import Result, Run, read
 from study.running.training import Diverged
+
+CORES = 4  # of a process of the pool: on fewer, one process that uses all cores is as fast and starts at once
 
 
 def device_of(choice: str) -> str:
@@ -24,31 +32,62 @@ def device_of(choice: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if choice == "auto" else choice
 
 
-def perform(experiment: Experiment, out: Path, command: str, console: Console, splitting: bool = False) -> Results:
-    """Carry out the plan, printing one line per run, and record which runs make up the experiment. A stack that does not
-    fit into memory is refused, or done in parts where `splitting`."""
-    start = time.monotonic()
-    results: Results = {}
-    plan = experiment.plan()
-    batch = next(plan)
-    while batch:
-        try:
-            for role, run in batch.items():
-                results[role] = _timed(role, split(run) if splitting else run, out, command, console)
-        except Diverged as stop:
-            console.print(f"  {role}: {stop}", style="yellow", highlight=False)
-            batch = plan.throw(stop)
-            continue
-        try:
-            batch = plan.send(results)
-        except StopIteration:
-            break
-    store.record(experiment, results, out, command, time.monotonic() - start)
-    return results
+def places(device: str) -> list[Place]:
+    """Environments of the processes that this machine has room for: each with a GPU of its own, or with some of the cores."""
+    if device == "cuda":
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))
+        return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible.split(",")]
+    return [{"OMP_NUM_THREADS": str(CORES)}] * (torch.get_num_threads() // CORES)
 
 
-def _timed(role: str, run: Run, out: Path, command: str, console: Console) -> Result:
-    start = time.monotonic()
-    result = run.execute(out, command)
-    console.print(f"  {role:<24} {time.monotonic() - start:6.1f} s  {result.path}", highlight=False, soft_wrap=True)
-    return result
+@dataclass(frozen=True)
+class Local(Launcher):
+    """This machine."""
+
+    def device(self, choice: str) -> str:
+        return device_of(choice)
+
+    def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+        if len(batch) > 1 and len(places(next(iter(batch.values())).need().device)) > 1:
+            return self.at_once(batch, out, command, console)
+        return self.one_by_one(batch, out, command, console)
+
+    def at_once(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+        """In a pool of processes; all runs are done, also where some diverge."""
+        folders = {role: run.folder(out) for role, run in batch.items()}
+        waiting = {role: run for role, run in batch.items() if not (folders[role] / "done").exists()}
+        orders = {role: order(run, folders[role], command, self.splitting) for role, run in waiting.items()}
+        diverged: dict[str, Diverged] = {}
+        with closing(pool(orders, room([run.need() for run in waiting.values()]))) as answers:
+            for role, seconds, failed in answers:
+                if failed is None:
+                    report(role, seconds, folders[role], console)
+                elif isinstance(error := error_of(failed), Diverged):
+                    diverged[role] = error
+                else:
+                    raise error
+        return {role: diverged.get(role) or read(folders[role]) for role in batch}
+
+    def one_by_one(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+        """In this process; ends with the first that diverges."""
+        outcomes: dict[str, Result | Diverged] = {}
+        for role, run in batch.items():
+            start = time.monotonic()
+            try:
+                result = (split(run) if self.splitting else run).execute(out, command)
+            except Diverged as stop:
+                return outcomes | {role: stop}
+            outcomes[role] = result
+            report(role, time.monotonic() - start, result.path, console)
+        return outcomes
+
+
+def room(needs: list[Need]) -> list[Place]:
+    """Places for runs of these needs, at most one for each; on a CPU, where they share the memory, at least one."""
+    if not needs:
+        return []
+    found = places(needs[0].device)[: len(needs)]
+    if needs[0].device == "cpu":
+        largest = max(need.networks * need.each for need in needs)
+        found = found[: max(1, int(HEADROOM * free_bytes("cpu")) // largest)]
+    return found

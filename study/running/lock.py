@@ -6,6 +6,18 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
+
+RUN, SHOWN = 0, 1  # bytes of the file: the first is the lock; the second tells others, who may test it without taking the first
+
+
+class Owner(NamedTuple):
+    process: int
+    host: str
+
+    @property
+    def here(self) -> bool:
+        return self.host == socket.gethostname()
 
 
 @contextmanager
@@ -18,7 +30,7 @@ def locked(path: Path) -> Iterator[None]:
     """
     with (path / "lock").open("a+") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, RUN)
         except OSError as error:
             file.seek(0)
             owner = file.read().strip() or "another process"
@@ -27,4 +39,20 @@ def locked(path: Path) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, SHOWN)  # waits for those who test it
         yield
+
+
+def owner(path: Path) -> Owner | None:
+    """Which other process holds <path>/lock, if one does. Not for the holder itself: POSIX locks end where their process closes
+    the file anywhere."""
+    lock = path / "lock"
+    if not lock.exists():
+        return None
+    with lock.open() as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, SHOWN)
+        except OSError:
+            _, process, _, host = file.read().split()  # written before this byte is locked
+            return Owner(int(process), host)
+    return None

@@ -49,7 +49,7 @@ class Parts(Run):
     def resolved(self) -> dict[str, Any]:
         return self.whole.resolved()
 
-    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
         return self.whole.folder(out, resolved)
 
     def need(self) -> Need:
@@ -69,7 +69,7 @@ class Parts(Run):
             except Diverged as stop:
                 raise Diverged(stop.update, stop.network + first, stop.lr) from None
             except Stalled as stop:
-                raise Stalled(f"in networks {first} to {last - 1}: {stop}") from None
+                raise Stalled(f"in networks {first} to {last - 1}: {stop}", stop.network + first, stop.time) from None
             if need.device == "cuda":
                 torch.cuda.empty_cache()
             tables.append(frame.assign(network=frame["network"] + first))

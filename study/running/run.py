@@ -1,7 +1,8 @@
 """One run: a configuration, an identity, a folder, and a table when it is done.
 
     <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last, with the others'
-                                        checksums), and where it was trained events.out.tfevents.*  checkpoints/
+                                        checksums), and where it was trained events.out.tfevents.*  checkpoints/; on a
+                                        cluster job.json
 
 A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
 """
@@ -93,10 +94,10 @@ class Run(abc.ABC):
     def need(self) -> "Need":
         """The memory the stack takes."""
 
-    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
         """Where a run of this configuration, defaults filled in, has its files."""
-        out = Path(out)
-        return out / component(self.experiment, out) / f"{component(self.name, out)}-{identity(resolved)}"
+        out, config = Path(out), self.resolved() if resolved is None else resolved
+        return out / component(self.experiment, out) / f"{component(self.name, out)}-{identity(config)}"
 
 
 def stored(path: Path) -> Result | None:
@@ -165,6 +166,16 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(path)
         raise
+
+
+def write_failure(path: Path, error: Exception) -> None:
+    """Write why a run cannot be finished, as `failed.json`."""
+    write(path / "failed.json", json.dumps(failure(error), indent=1))
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """The kind of an error, its message, and its attributes."""
+    return {"kind": type(error).__name__, "reason": str(error), **vars(error)}
 
 
 def finish(path: Path, frame: "pd.DataFrame", device: "torch.device", command: str, seconds: float) -> Result:

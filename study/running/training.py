@@ -2,7 +2,6 @@
 
 import contextlib
 import copy
-import json
 import logging
 import pickle
 import sys
@@ -26,7 +25,8 @@ from study.observers.loss import Diverged
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events
-from study.running.run import Result, Run, begun, finish, stored, write
+from study.running.preemption import Preemption
+from study.running.run import Result, Run, begun, finish, stored, write_failure
 
 __all__ = ["Diverged", "StudyCLI", "Training"]
 PROCESSES = {"devices", "num_nodes", "strategy"}
@@ -88,17 +88,18 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-    warnings.filterwarnings("ignore", message=".*srun. command is available.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
     warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within Python.*")
 
 
 class Training(Run):
     """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
 
-    def folder(self, out: Path, resolved: dict[str, Any]) -> Path:
+    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
         """By all but the number of processes: a run can go on on more or fewer of them."""
-        trainer = {name: value for name, value in resolved["trainer"].items() if name not in PROCESSES}
-        return super().folder(out, resolved | {"trainer": trainer})
+        config = self.resolved() if resolved is None else resolved
+        trainer = {name: value for name, value in config["trainer"].items() if name not in PROCESSES}
+        return super().folder(out, config | {"trainer": trainer})
 
     def cli(self) -> StudyCLI:
         return StudyCLI(copy.deepcopy(self.config))  # parsing changes what it is given
@@ -114,6 +115,7 @@ class Training(Run):
 
         Raises:
             Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
+            Preempted: a signal asked for the end; the checkpoint is that of the update it came in.
             ValueError: the configuration is impossible; nothing was written.
         """
         quiet()
@@ -126,6 +128,7 @@ class Training(Run):
         table = Table()
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
+        preemption = Preemption(saver)
         logger = Events(path, name="", version="")
         options, learner, data = cli.build()
         shown = sys.stderr.isatty()
@@ -137,6 +140,7 @@ class Training(Run):
                 Loss(every=chunk),
                 *(options["callbacks"] or []),
                 saver,
+                preemption,
                 *([RichProgressBar(leave=False)] if shown else []),
             ],
             "logger": logger,
@@ -172,15 +176,14 @@ class Training(Run):
             except pickle.UnpicklingError as error:
                 raise ValueError(f"{checkpoint}: holds more than numbers and text, so it is not loaded; delete it") from error
             except Diverged as failure:
-                reason = {"reason": str(failure), "update": failure.update, "network": failure.network}
                 if first:
-                    write(path / "failed.json", json.dumps(reason, indent=1))
+                    write_failure(path, failure)
                 raise
-            if not first:
-                return Result(path, table.frame())
-            return finish(
-                path, table.frame(), torch.device(config["trainer"]["accelerator"]), command, time.monotonic() - start
-            )
+            if first:
+                seconds, device = time.monotonic() - start, torch.device(config["trainer"]["accelerator"])
+                finish(path, table.frame(), device, command, seconds)
+        preemption.late()
+        return Result(path)
 
 
 def memory(config: dict[str, Any]) -> Need:

@@ -1,7 +1,17 @@
-"""Finished runs without the time it takes to do them."""
+"""Finished runs without the time it takes to do them, and a real SLURM of two nodes on this machine: its own daemons, ports and
+folder, which end with the tests of a module."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -10,6 +20,124 @@ from study.experiments.linear import FRACTION, HALF
 from study.running import store
 from study.running.run import begun, finish
 from study.theory import exact
+
+PACKAGES = ["slurmctld", "slurmd", "slurm-client"]
+NODES = ("n1", "n2")
+CONFIGURATION = """
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/none
+CredType=cred/none
+AuthInfo=cred_expire=5
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+PlugStackConfig={folder}/plugstack.conf
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+SchedulerParameters=bf_interval=1,sched_interval=1,batch_sched_delay=0,sched_min_interval=10000
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+ReturnToService=2
+SlurmdParameters=config_overrides
+KillWait=2
+CompleteWait=0
+NodeName=n1 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 State=UNKNOWN
+NodeName=n2 NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 State=UNKNOWN
+PartitionName=low  Nodes=ALL Default=YES DefaultTime=10 PriorityTier=1 PreemptMode=REQUEUE GraceTime=20
+PartitionName=high Nodes=ALL DefaultTime=10 PriorityTier=10 PreemptMode=OFF
+"""
+
+
+def install() -> None:
+    """Install the packages, or skip the test with the reason."""
+    if shutil.which("slurmctld") and shutil.which("slurmd") and shutil.which("sbatch"):
+        return
+    if os.geteuid() or not shutil.which("apt-get"):
+        pytest.skip(
+            f"needs SLURM: install {' '.join(PACKAGES)}; here they are missing, and only root can install them by apt-get"
+        )
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # 1: packages do not start their daemons
+    get = ["apt-get", "install", "-qq", "--no-install-recommends", *PACKAGES]
+    for command in (get, ["apt-get", "update", "-qq"], get):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if command is get and done.returncode == 0:
+            return
+    pytest.skip(f"needs SLURM, and apt-get cannot install it here: {done.stderr.strip()}")
+
+
+class Slurm:
+    """The daemons. Commands find them by SLURM_CONF."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        ports = [found.getsockname()[1] for found in sockets]
+        for found in sockets:
+            found.close()
+        (folder / "state").mkdir(parents=True)
+        (folder / "plugstack.conf").touch()
+        self.configuration = folder / "slurm.conf"
+        user, host = psutil.Process().username(), socket.gethostname().split(".")[0]
+        self.configuration.write_text(CONFIGURATION.format(folder=folder, ports=ports, user=user, host=host))
+
+    def start(self) -> None:
+        self.start_controller()
+        for node in NODES:
+            (self.folder / f"spool-{node}").mkdir()
+            subprocess.run(["slurmd", "-f", self.configuration, "-N", node], check=True)
+        self.until(lambda: ask("sinfo", "--noheader", "--Node", "--partition=low", "--states=idle").count("\n") == len(NODES))
+
+    def start_controller(self) -> None:
+        subprocess.run(["slurmctld", "-f", self.configuration], check=True)
+
+    def stop(self, daemon: str) -> None:
+        path = self.folder / f"{daemon}.pid"
+        if path.exists() and psutil.pid_exists(number := int(path.read_text())):
+            os.kill(number, signal.SIGTERM)
+            psutil.Process(number).wait(30)
+
+    def stop_all(self) -> None:
+        if (self.folder / "slurmctld.pid").exists():
+            subprocess.run(["scancel", "--me"], check=True)
+            self.until(lambda: not ask("squeue", "--noheader"))
+        for node in NODES:
+            self.stop(f"slurmd-{node}")
+        self.stop("slurmctld")
+
+    def until(self, true, seconds: float = 60) -> None:
+        """Wait for a condition."""
+        end = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < end, (ask("squeue"), (self.folder / "slurmctld.log").read_text()[-3000:])
+            time.sleep(0.1)
+
+
+def ask(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A SLURM that answers; skips the test where it cannot be installed."""
+    install()
+    made = Slurm(tmp_path_factory.mktemp("slurm"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(made.configuration))
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop_all()
 
 
 def execute(out, seed, early=1.0):

@@ -1,0 +1,67 @@
+"""What does the runs of an experiment, and the one place where an experiment's plan is followed."""
+
+import abc
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from study.experiments.base import Experiment, Results
+from study.running import store
+from study.running.run import Result, Run
+from study.running.training import Diverged
+
+
+@dataclass(frozen=True)
+class Launcher(abc.ABC):
+    """Does batches of independent runs.
+
+    Args:
+        splitting: do stacks that do not fit into memory in parts.
+    """
+
+    splitting: bool = False
+
+    @abc.abstractmethod
+    def device(self, choice: str) -> str:
+        """The device, cpu or cuda, that a choice of auto, cpu or cuda means where the runs are done.
+
+        Raises:
+            ValueError: there is no such device.
+        """
+
+    @abc.abstractmethod
+    def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+        """Results by role; of runs that diverge, the error. Prints one line per run.
+
+        Raises:
+            ValueError, Stalled: as the runs do.
+            ChildProcessError: a process ended before its run was done, without a reason.
+        """
+
+
+def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str, console: Console) -> Results:
+    """Carry out the plan, and record which runs make up the experiment."""
+    start = time.monotonic()
+    results: Results = {}
+    plan = experiment.plan()
+    batch = next(plan)
+    while batch:
+        outcomes = launcher.launch(batch, out, command, console)
+        results |= {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Result)}
+        diverged = {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Diverged)}
+        for role, stop in diverged.items():
+            console.print(f"  {role}: {stop}", style="yellow", highlight=False)
+        try:
+            batch = plan.throw(next(iter(diverged.values()))) if diverged else plan.send(results)
+        except StopIteration:
+            break
+    store.record(experiment, results, out, command, time.monotonic() - start)
+    return results
+
+
+def report(role: str, seconds: float, path: Path, console: Console) -> None:
+    """The line of a run that is done."""
+    console.print(f"  {role:<24} {seconds:6.1f} s  {path}", highlight=False, soft_wrap=True)

@@ -1,0 +1,61 @@
+"""A pool of processes that carry out orders of runs."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import ExitStack
+from subprocess import PIPE
+from typing import IO, Any
+
+Place = dict[str, str]  # what is set in the environment of one process
+Failure = dict[str, Any]
+
+
+def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tuple[str, float, Failure | None]]:
+    """Carry out orders, one process in each place; yields their names as they end, with seconds and what failed.
+
+    Plain processes with pipes: multiprocessing's would outlive a parent that is killed.
+
+    Raises:
+        ChildProcessError: a process ended early. However this ends early, the processes get SIGTERM and are waited for.
+    """
+    todo = iter(orders.items())
+    busy: dict[IO[str], tuple[subprocess.Popen[str], str, float]] = {}  # answers -> their worker, its order, when it began
+
+    def give(worker: subprocess.Popen[str]) -> None:
+        assert worker.stdin is not None and worker.stdout is not None
+        if (item := next(todo, None)) is None:
+            worker.stdin.close()
+            return
+        busy[worker.stdout] = worker, item[0], time.monotonic()
+        print(json.dumps(item[1]), file=worker.stdin, flush=True)
+
+    with ExitStack() as stack:
+        command = [sys.executable, "-m", "study.running.worker"]
+        workers = [
+            stack.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=os.environ | place))
+            for place in places
+        ]
+        try:
+            for worker in workers:
+                give(worker)
+            while busy:
+                for answers in select.select(list(busy), [], [])[0]:
+                    worker, role, start = busy.pop(answers)
+                    answer = answers.readline()
+                    if not answer:
+                        raise ChildProcessError(
+                            f"{role}: its process ended with exit code {worker.wait()} before the run was done"
+                        )
+                    yield role, time.monotonic() - start, json.loads(answer)
+                    give(worker)
+        except BaseException:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                worker.wait()
+            raise

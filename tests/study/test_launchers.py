@@ -1,0 +1,240 @@
+"""Launchers: batches in this process or in a pool, status, cancel, the options of a cluster, and what they refuse."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+
+from study import cli
+from study.experiments.linear import training
+from study.running import local, pool, scheduler, slurm
+from study.running.cluster import Cluster
+from study.running.local import Local
+from study.running.lock import locked, owner
+from study.running.order import carry_out, error_of, order
+from study.running.run import write_failure
+from study.running.training import Diverged, Training
+
+PLACES = [{"OMP_NUM_THREADS": "1"}] * 2
+
+
+def run(name, lr=0.05, measurements=10):
+    return training("test", name, "mae", "cpu", [[1.0, 0.5]], [[0.4, 0.9]], 2, 0.1, [0], [lr], 4, measurements)
+
+
+def main(*arguments):
+    try:
+        return cli.main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return stop.code
+
+
+def test_a_pool_gives_the_results_of_one_process(runs, monkeypatch):
+    batch = {"a": run("a"), "b": run("b", 500.0, 100), "c": run("c", 0.02)}
+    here = Local().launch(batch, runs / "here", "test", Console(quiet=True))
+    assert isinstance(here["b"], Diverged)
+    assert set(here) == {"a", "b"}, "one process stops at the first that diverges"
+    monkeypatch.setattr(local, "places", lambda device: PLACES)
+    pooled = Local().launch(batch, runs / "pool", "test", Console(quiet=True))
+    assert list(pooled) == ["a", "b", "c"]
+    assert (pooled["b"].update, pooled["b"].network, pooled["b"].lr) == (here["b"].update, 0, 500.0)
+    for role in ("a", "c"):
+        whole = batch[role].execute(runs / "here")
+        assert pooled[role].path.name == whole.path.name
+        pd.testing.assert_frame_equal(pooled[role].table, whole.table, check_exact=True)
+
+
+def test_a_pool_that_loses_a_process_ends_the_others(runs):
+    batch = {"a": run("a", measurements=100_000), "b": run("b", measurements=2000)}
+    folders = {name: made.folder(runs) for name, made in batch.items()}
+    orders = {name: order(made, folders[name], "test", False) for name, made in batch.items()}
+
+    def kill():
+        while not (owner(folders["a"]) and (folders["b"] / "checkpoints" / "last.ckpt").exists()):
+            time.sleep(0.05)
+        os.kill(owner(folders["a"]).process, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(ChildProcessError, match="a: its process ended with exit code -9"):
+        list(pool.pool(orders, PLACES))
+    thread.join()
+    assert not any(owner(folder) for folder in folders.values())
+    assert not (folders["b"] / "done").exists()
+    assert (folders["b"] / "checkpoints" / "previous.ckpt").exists(), "ended by SIGTERM, with a second checkpoint"
+
+
+@pytest.mark.parametrize(("lr", "kind"), [(500.0, Diverged), (0.05, ValueError)])
+def test_what_fails_elsewhere_is_raised_here(runs, lr, kind):
+    made = run("a", lr, 100)
+    asked = json.loads(json.dumps(order(made, made.folder(runs), "test", False)))
+    if kind is ValueError:
+        asked["config"]["data"]["init_args"]["batch"] = -1
+    with pytest.raises(kind) as here:
+        Training("test", "a", asked["config"]).execute(runs / "here")
+    found = error_of(json.loads(json.dumps(carry_out(asked))))
+    assert (type(found), str(found), vars(found)) == (kind, str(here.value), vars(here.value))
+
+
+@pytest.fixture
+def campaign(runs, monkeypatch):
+    """Runs in every state; in the queue of a scheduler that is not there."""
+    queue = {}
+
+    def add(name, *, task=None, **files):
+        folder = runs / "test" / f"{name}-00000000"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").touch()
+        if task is not None:
+            log = runs / "jobs" / "array" / f"{task}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("first\nslurmstepd: error: out of memory\n\n")
+            (folder / "job.json").write_text(json.dumps(scheduler.Job("array", task, str(log))._asdict()))
+        return folder
+
+    (add("finished") / "done").touch()
+    add("interrupted")
+    write_failure(add("diverged"), Diverged(8, 0, 3.0))
+    add("killed", task=0)
+    for task, (name, state, where) in enumerate([("waiting", "PENDING", "Resources"), ("working", "RUNNING", "n1")], start=1):
+        add(name, task=task)
+        queue["array", task] = scheduler.Entry(f"7_{task}", state, where)
+    (runs / "test" / "figures-0").mkdir()
+    monkeypatch.setattr(scheduler, "tasks", lambda: queue)
+    return runs
+
+
+def test_status_tells_every_state(campaign, capsys):
+    assert main("status", "--out", campaign) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "failed   test/diverged-00000000  loss of network 0 (lr 3) is not finite after update 8; lower its learning rate",
+        "done     test/finished-00000000",
+        "failed   test/interrupted-00000000  ended before it was done",
+        f"failed   test/killed-00000000  ended before it was done; last line of {campaign}/jobs/array/0.log: slurmstepd: error: out of memory",
+        "queued   test/waiting-00000000  job 7_1 pending: Resources",
+        "running  test/working-00000000  job 7_2 running: n1",
+        "1 queued, 1 running, 1 done, 3 failed",
+    ]  # fmt: skip
+    assert main("status", "other", "--out", campaign) == 2
+    assert "no runs of 'other'" in capsys.readouterr().err
+
+
+HOLD = "import sys, time; from pathlib import Path; from study.running.lock import locked\nwith locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(600)"
+
+
+def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
+    ended: set[str] = set()
+    monkeypatch.setattr(scheduler, "cancel", ended.update)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, campaign / "test" / "interrupted-00000000"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        assert main("status", "--out", campaign) == 0
+        assert f"running  test/interrupted-00000000  process {process.pid} on " in capsys.readouterr().out
+        assert main("cancel", "test", "--out", campaign) == 0
+        assert process.wait(10) == -signal.SIGTERM
+    assert ended == {"7_1", "7_2"}
+    assert "3 runs cancelled" in capsys.readouterr().out
+
+
+def test_a_lock_can_be_looked_at_while_it_is_taken(tmp_path):
+    """Looking never takes what a run needs."""
+    assert owner(tmp_path) is None
+    looking = "import sys; from pathlib import Path; from study.running.lock import owner\nwhile True: owner(Path(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", looking, tmp_path]) as process:
+        try:
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                with locked(tmp_path):
+                    pass
+        finally:
+            process.kill()
+
+
+def test_status_of_ten_thousand_finished_runs(tmp_path):
+    for number in range(10_000):
+        folder = tmp_path / "runs" / "test" / f"run-{number:08x}"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").touch()
+        (folder / "done").touch()
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30,) * 2); from study import cli; cli.main(['status'])"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert time.monotonic() - start < 5
+    assert done.stdout.splitlines()[-1] == "0 queued, 0 running, 10,000 done, 0 failed"
+
+
+def test_the_command_line_goes_before_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "cluster.yaml"
+    path.write_text("partition: low\ntimeout: 30\nsetup: [module load cuda]\nsbatch: {mem: 4G}\n")
+    asked = []
+    monkeypatch.setattr(cli, "run_experiments", lambda wanted, out, device, launcher: asked.append(launcher))
+    monkeypatch.setattr(slurm, "check_installed", lambda: None)
+    command = ["run", "dynamics", "--launcher", "slurm", "--timeout", "60", "--cluster", path, "--gpus-per-node", "2"]
+    assert main(*command, "--runs-per-job", "8") == 0
+    expected = Cluster("low", None, 60, 1, 2, 256, 8, ["module load cuda"], {"mem": "4G"})
+    assert asked[0].cluster == expected
+    assert asked[0].device("auto") == "cuda"
+
+
+BAD = {
+    "unknown key": (["--launcher", "slurm", "--cluster", "typo.yaml"], "typo.yaml: found partitoin, expected a mapping with keys among partition,"),
+    "wrong value": (["--launcher", "slurm", "--cluster", "type.yaml"], "nodes"),
+    "no mapping": (["--launcher", "slurm", "--cluster", "list.yaml"], "expected a mapping"),
+    "no file": (["--launcher", "slurm", "--cluster", "nowhere.yaml"], "nowhere.yaml: no such file"),
+    "too small": (["--launcher", "slurm", "--runs-per-job", "0"], "runs_per_job must be at least 1, found 0"),
+    "no effect": (["--partition", "low"], "give --launcher slurm"),
+    "no sbatch": (["--launcher", "slurm"], "needs the command sbatch"),
+    "no GPU": (["--launcher", "slurm", "--device", "cuda"], "give --gpus-per-node 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(case, tmp_path, monkeypatch, capsys):
+    arguments, message = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    Path("typo.yaml").write_text("partitoin: low\n")
+    Path("type.yaml").write_text("nodes: many\n")
+    Path("list.yaml").write_text("- partition\n")
+    Path("bin").mkdir()
+    if case == "no GPU":
+        Path("bin/sbatch").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert main("run", "dynamics", *arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith("study: error: ") and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_submitit_is_named_where_it_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    assert main("run", "dynamics", "--launcher", "slurm") == 2
+    assert "install it by: pip install submitit" in capsys.readouterr().err
+
+
+def test_the_documents_commands_are_understood(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    (block,) = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("    study ")]
+    assert {command[1] for command in commands} == {"run", "status", "cancel"}
+    monkeypatch.chdir(tmp_path)
+    Path("cluster.yaml").write_text(block)
+    Path("runs/pixels").mkdir(parents=True)
+    asked = []
+    monkeypatch.setattr(cli, "run_experiments", lambda wanted, out, device, launcher: asked.append(launcher.cluster))
+    monkeypatch.setattr(slurm, "check_installed", lambda: None)
+    assert [main(*command[1:]) for command in commands] == [0] * len(commands)
+    assert asked[1] == Cluster(**yaml.safe_load(block))
