@@ -164,7 +164,9 @@ class Training(Run):
                 f"the data hold {data.sets} sets for {learner.encoder.networks} networks; give one, or one per network"
             )
         with begun(path, config) if first else contextlib.nullcontext():
-            if alone and (done := stored(path)):  # by a process that had the lock until now
+            # By a process that had the lock until now. Several processes do not stop here, where the others would wait for the
+            # first one: they go on from the last checkpoint, after which nothing is left to do.
+            if alone and (done := stored(path)):
                 return done
             logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
             checkpoint, note = newest(saver.path.parent)

@@ -55,7 +55,9 @@ def test_a_pool_gives_the_results_of_one_process(runs, monkeypatch):
         pd.testing.assert_frame_equal(pooled[role].table, whole.table, check_exact=True)
 
 
+@pytest.mark.slow
 def test_a_pool_that_loses_a_process_ends_the_others(runs):
+    """15 s: python -m pytest tests/study/test_launchers.py -k loses"""
     batch = {"a": run("a", measurements=100_000), "b": run("b", measurements=2000)}
     folders = {name: made.folder(runs) for name, made in batch.items()}
     orders = {name: order(made, folders[name], "test", False) for name, made in batch.items()}
