@@ -66,6 +66,10 @@ class Flips(LinearExperiment):
         return lam, np.stack([rho_a, 0.6 + (rho_a - 0.6) * draw[2]], 1)
 
     def plan(self) -> Plan:
+        if not (self.far("jepa").all(0).any() and self.far("mae")[1:].any()):
+            raise ValueError(
+                f"all {self.pairs} pairs of seed {self.seed} lie at the boundary; give more --pairs or another --seed"
+            )
         lam, rho = self.features()
         yield {f"{o}-L{L}": self.race(f"{o}-L{L}", o, lam, rho, L, self.eps) for L in DEPTHS for o in OBJECTIVES}
 
@@ -74,6 +78,10 @@ class Flips(LinearExperiment):
         lam, rho = self.features()
         times = [exact.critical_time(objective, lam, rho, L, self.eps, FRACTION) for L in DEPTHS]
         return np.array([t[:, 0] / t[:, 1] for t in times])
+
+    def far(self, objective: Objective) -> NDArray:
+        """Which predicted orders are farther than 1 % from the boundary [depths, pairs]."""
+        return np.abs(self.predicted(objective) - 1) > 0.01
 
     def leading(self) -> NDArray:
         """Leading-order t_a / t_b of JEPA [depths, pairs]."""
@@ -88,11 +96,11 @@ class Flips(LinearExperiment):
 
     def claims(self, results: Results) -> list[Claim]:
         predicted, trained = self.predicted("jepa"), self.trained(results, "jepa")
-        far = (np.abs(predicted - 1) > 0.01).all(0)
+        far = self.far("jepa").all(0)
         right = (flip_depth(predicted < 1) == flip_depth(trained < 1))[far]
         low, high = binomial(int(right.sum()), right.size)
         mae, exact_mae = self.trained(results, "mae")[1:], self.predicted("mae")[1:]
-        apart = np.abs(exact_mae - 1) > 0.01
+        apart = self.far("mae")[1:]
         agree = ((mae < 1) == (exact_mae < 1))[apart]
         return [
             self.claim(

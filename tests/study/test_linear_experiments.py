@@ -80,6 +80,7 @@ def test_flip_depth_is_the_first_depth_after_which_a_stays_first():
     [
         (["flips", "--pairs", "0"], "pairs must be at least 1"),
         (["flips", "--eps", "0.5"], "half the smallest fixed point"),
+        (["flips", "--pairs", "1", "--seed", "1"], "lie at the boundary"),
         (["phases", "--points", "0"], "points must be at least 1"),
         (["takeover", "--seeds", "1"], "seeds must be at least 2"),
         (["takeover", "--eps", "0.5"], "eps must be positive and below 0.01"),
