@@ -8,8 +8,9 @@ INSTALLED := .venv/installed
 reproduce: $(INSTALLED)
 	$(BIN)/study reproduce
 
+# Two processes of one thread each: most of the time is Python's.
 test: lint
-	$(BIN)/python -m pytest -m "not slow" -p no:cacheprovider
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -p no:cacheprovider --numprocesses 2 --dist loadfile
 
 test-all: lint
 	$(BIN)/python -m pytest

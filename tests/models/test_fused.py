@@ -66,7 +66,9 @@ def test_kernel_makes_the_plain_updates(widths, target, sets, options, monkeypat
     close(single, plain, 5e-6)
 
 
-def test_networks_do_not_know_of_each_other_and_chunks_leave_no_trace():
+@pytest.mark.parametrize("workers", [1, 3])
+def test_networks_do_not_know_of_each_other_and_chunks_leave_no_trace(workers, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: workers)
     widths, data = (20, [24], 12), moments(20, 1)
     together = trained(learner(widths, StopGradient(), lr=0.1), data)
     alone = trained(learner(widths, StopGradient(), 1, lr=0.1), data)
