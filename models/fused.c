@@ -1,6 +1,6 @@
 /* Many updates of one small deep linear network while it lies in the cache: models/population.py, written out.
  *
- * All matrices are n x n, row by row, n a multiple of 16 (padded with zeros, which stay zero). Vectors are the
+ * All matrices are n x n, row by row, n a multiple of 8 (padded with zeros, which stay zero). Vectors are the
  * compiler's, so that this is plain C for every processor. Compiled with REAL = float or double.
  */
 #include <stddef.h>
@@ -17,28 +17,35 @@ enum { WIDTH = 32 / sizeof(real) };
 #define IN_REGISTER(a)
 #endif
 
-/* C <- keep C + factor op(A) B; op(A)[i, k] is A[i * row + k * column]. C is neither A nor B. */
+/* C <- keep C + factor op(A) B for 4 rows of C from i on and `vectors` vectors of columns from j on; op(A)[i, k] is
+ * A[i * row + k * column]. */
+static inline __attribute__((always_inline)) void tile(real *C, real keep, real factor, const real *A, int row, int column,
+                                                       const real *B, int n, int i, int j, const int vectors) {
+    vector sum[4][2] = {0};
+    for (int k = 0; k < n; k++) {
+        vector b[2];
+        for (int v = 0; v < vectors; v++) {
+            b[v] = *(const vector *)(B + k * n + j + v * WIDTH);
+            IN_REGISTER(b[v]);
+        }
+        for (int r = 0; r < 4; r++)
+            for (int v = 0; v < vectors; v++) sum[r][v] += A[(i + r) * row + k * column] * b[v];
+    }
+    for (int r = 0; r < 4; r++)
+        for (int v = 0; v < vectors; v++) {
+            vector *out = (vector *)(C + (i + r) * n + j + v * WIDTH);
+            *out = keep == 0 ? factor * sum[r][v] : keep * *out + factor * sum[r][v];
+        }
+}
+
+/* C <- keep C + factor op(A) B. C is neither A nor B. */
 static inline __attribute__((always_inline)) void multiply(real *C, real keep, real factor, const real *A, int row,
                                                            int column, const real *B, int n) {
-    for (int i = 0; i < n; i += 4)
-        for (int j = 0; j < n; j += 2 * WIDTH) {
-            vector sum[4][2] = {0};
-            for (int k = 0; k < n; k++) {
-                vector left = *(const vector *)(B + k * n + j), right = *(const vector *)(B + k * n + j + WIDTH);
-                IN_REGISTER(left);
-                IN_REGISTER(right);
-                for (int r = 0; r < 4; r++) {
-                    real a = A[(i + r) * row + k * column];
-                    sum[r][0] += a * left;
-                    sum[r][1] += a * right;
-                }
-            }
-            for (int r = 0; r < 4; r++) {
-                vector *out = (vector *)(C + (i + r) * n + j);
-                out[0] = keep == 0 ? factor * sum[r][0] : keep * out[0] + factor * sum[r][0];
-                out[1] = keep == 0 ? factor * sum[r][1] : keep * out[1] + factor * sum[r][1];
-            }
-        }
+    for (int i = 0; i < n; i += 4) {
+        int j = 0;
+        for (; j + 2 * WIDTH <= n; j += 2 * WIDTH) tile(C, keep, factor, A, row, column, B, n, i, j, 2);
+        for (; j < n; j += WIDTH) tile(C, keep, factor, A, row, column, B, n, i, j, 1);
+    }
 }
 
 /* A B and A^T B */

@@ -46,15 +46,16 @@ def train(
         keep: what every weight is multiplied by at an update: 1 - rate x weight decay.
         latent: whether the target is the encoder's output for y (JEPA) or y (MAE).
     """
-    D = width(weights)
-    padded, (Sxx, Syx, Syy) = [pad(w.detach(), D) for w in weights], (pad(S, D) for S in moments)
-    losses = torch.empty_like(rate[:, 0])
-    if losses.is_cuda:
+    first, D = weights[0], width(weights)
+    assert {len(S) for S in moments} in ({1}, {len(first)}), "the kernels read as many moments as there are, or networks"
+    made, (Sxx, Syx, Syy) = [pad(w.detach(), D) for w in weights], (pad(S.to(first), D) for S in moments)
+    rate, keep, losses = rate.to(first).contiguous(), keep.to(first).contiguous(), first.new_empty(len(first))
+    if first.is_cuda:
         from models.fused_triton import launch as run
     else:
         run = _on_cores
-    run(padded, (Sxx, Syx, Syy), rate.contiguous(), keep.contiguous(), latent, updates, losses)
-    for weight, changed in zip(weights, padded, strict=True):
+    run(made, (Sxx, Syx, Syy), rate, keep, latent, updates, losses)
+    for weight, changed in zip(weights, made, strict=True):
         if changed.data_ptr() != weight.data_ptr():
             weight.copy_(changed[:, : weight.shape[1], : weight.shape[2]])
     return losses
@@ -70,7 +71,7 @@ def _on_cores(
     weights: list[Tensor], moments: tuple[Tensor, ...], rate: Tensor, keep: Tensor, latent: bool, updates: int, losses: Tensor
 ) -> None:
     kernel = library(rate.dtype)
-    assert kernel is not None
+    assert kernel is not None, "applies() was not asked"
     N, D, _ = weights[0].shape
     layers = (ctypes.c_void_p * len(weights))(*(w.data_ptr() for w in weights))
     data = [S.data_ptr() for S in moments]
@@ -88,9 +89,13 @@ def _on_cores(
 
 
 def width(weights: list[Tensor]) -> int:
-    """What all matrices are padded to: a multiple of 16 on the CPU, a power of two from 16 on CUDA."""
-    widest = max(max(w.shape[1:]) for w in weights)
-    return max(16, 1 << (widest - 1).bit_length()) if weights[0].is_cuda else -(-widest // 16) * 16
+    """What these matrices are padded to."""
+    return padded(max(max(w.shape[1:]) for w in weights), weights[0].device.type)
+
+
+def padded(widest: int, device: str) -> int:
+    """A multiple of 8 on the CPU, a power of two from 16 on CUDA."""
+    return max(16, 1 << (widest - 1).bit_length()) if device == "cuda" else -(-widest // 8) * 8
 
 
 def applies(weights: list[Tensor]) -> bool:
@@ -112,30 +117,22 @@ def shared_bytes(depth: int, D: int) -> int:
 
 @cache
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The C kernel, compiled for this processor; none, and a warning, where there is no C compiler."""
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), None)
-    source = Path(__file__).with_suffix(".c")
+    """The C kernel, compiled for this processor; none, and a warning, where it cannot be compiled or loaded."""
+    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), "cc")
+    options = ["-O3", "-march=native", "-shared", "-fPIC", f"-DREAL={C_TYPES[dtype]}", str(Path(__file__).with_suffix(".c"))]
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "fused.so"
-        command = [
-            compiler or "cc",
-            "-O3",
-            "-march=native",
-            "-shared",
-            "-fPIC",
-            f"-DREAL={C_TYPES[dtype]}",
-            str(source),
-            "-o",
-            str(made),
-        ]
-        if compiler is None or subprocess.run(command, capture_output=True).returncode:
+        try:
+            subprocess.run([compiler, *options, "-o", str(made)], capture_output=True, text=True, check=True)
+            found = ctypes.CDLL(str(made))
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", "") or str(error)
             warnings.warn(
-                f"no C compiler that can do `{' '.join(command)}`: small linear stacks train at half speed. Install one, or "
-                "name it in the variable CC",
+                f"no C kernel, small linear stacks train at half speed: {' '.join([compiler, *options])}: {said.strip()}; install "
+                "a C compiler or name it in the variable CC, and let TMPDIR be a folder from which libraries can be loaded",
                 stacklevel=2,
             )
             return None
-        found = ctypes.CDLL(str(made))
     pointer, number = ctypes.c_void_p, ctypes.c_int
     found.train.argtypes = [pointer] * 4 + [ctypes.c_size_t] + [pointer] * 2 + [number] * 6 + [pointer] * 2
     found.train.restype = None

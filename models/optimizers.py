@@ -127,9 +127,10 @@ class SGD(StackedOptimizer):
         groups = [group_of[p] for p in parameters]
         if not self.schedule.constant or any(group["momentum"] for group in groups):
             return None
-        rate = torch.stack([group["lr"] for group in groups], 1)
-        decay = [rate.new_zeros(len(rate)) if group["weight_decay"] is None else group["weight_decay"] for group in groups]
-        return rate, 1 - rate * torch.stack(decay, 1)
+        # A checkpoint that is loaded leaves what groups hold on the CPU.
+        rate = torch.stack([group["lr"] for group in groups], 1).to(parameters[0])
+        decay = [torch.zeros_like(group["lr"]) if group["weight_decay"] is None else group["weight_decay"] for group in groups]
+        return rate, 1 - rate * torch.stack(decay, 1).to(rate)
 
     def prepared(self, p: Tensor, group: dict) -> dict[str, Tensor]:
         if group["momentum"] and not self.state[p]:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Shape = Literal["constant", "cosine"]
 
@@ -13,7 +13,7 @@ class Schedule:
     0 at the end, update number `updates`, which is not made.
 
     Raises:
-        ValueError: a warm-up that is negative or leaves no update after it.
+        ValueError: another shape; a warm-up that is negative or leaves no update after it.
     """
 
     shape: Shape = "constant"
@@ -21,6 +21,8 @@ class Schedule:
     updates: int | float = math.inf
 
     def __post_init__(self) -> None:
+        if self.shape not in get_args(Shape):
+            raise ValueError(f"schedule must be one of {', '.join(get_args(Shape))}, found {self.shape!r}")
         if not 0 <= self.warmup < self.updates:
             raise ValueError(f"warmup must be at least 0 and below the run's {self.updates} updates, found {self.warmup}")
 

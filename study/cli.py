@@ -177,8 +177,8 @@ def study_probe(arguments: list[str]) -> int:
 
 
 def study_claims(arguments: list[str]) -> int:
-    """Every claim with prediction, measurement, interval, verdict, computed anew from the tables. Exit code 1 if one does
-    not hold, or if claims.json says otherwise than the tables."""
+    """Every claim with prediction, measurement, interval, verdict, computed from the tables. Exit code 1 if one does not
+    hold, or if claims.json says otherwise than the tables."""
     parser = parser_of("claims")
     add_out(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")

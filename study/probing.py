@@ -40,7 +40,7 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPi
     if not config["data"]["class_path"].endswith("NoisyPixels"):
         raise ValueError(f"{path}: trained on {config['data']['class_path']}; a probe needs labelled images")
     config["data"]["init_args"] |= changes
-    config["trainer"]["callbacks"] = None  # nothing is made that a probe does not use
+    config["trainer"] = {"accelerator": "cpu"}  # nothing is made that a probe does not use
     _, trained, data = StudyCLI(config).build()
     assert isinstance(data, NoisyPixels)
     untrained = copy.deepcopy(trained)

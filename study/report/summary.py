@@ -83,7 +83,8 @@ def _read(made: str) -> Summary:
 @cache
 def _code() -> str:
     """Checksum of the code that makes claims and figures of tables."""
-    folders = [Path(study.__path__[0]) / name for name in ("experiments", "theory", "report")]
+    root = Path(study.__path__[0])
+    folders = [*(root / name for name in ("experiments", "theory", "report")), root.parent / "datamodules"]
     return checksum(b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))))
 
 

@@ -44,7 +44,7 @@ class Checkpoint(Callback):
                 with partial.open("ab") as file:  # readers of the archive stop before what follows it
                     file.write(digest(partial.read_bytes()))
                 flush(partial)
-            except OSError:
+            except BaseException:  # a signal, too
                 partial.unlink(missing_ok=True)
                 raise
         # A process that dies between the two leaves the older checkpoint, which is as good.

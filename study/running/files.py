@@ -37,9 +37,8 @@ def write(path: Path, content: str | bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, path)
-        except OSError:
-            if partial.exists():
-                partial.unlink()
+        except BaseException:  # a signal, too
+            partial.unlink(missing_ok=True)
             raise
 
 

@@ -19,6 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules
 import models
+from models import fused
 from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
@@ -71,6 +72,8 @@ class StudyCLI(LightningCLI):
         config.pop("config", None)
         if config["trainer"]["accelerator"] in ("auto", "gpu"):
             config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
+        if config["trainer"]["accelerator"] == "cuda" and not torch.cuda.is_available():
+            raise ValueError("accelerator cuda was asked for, but torch sees no CUDA device here; give cpu or auto")
         return config
 
     def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
@@ -198,6 +201,9 @@ def memory(config: dict[str, Any]) -> Need:
     state = 2 if model["optimizer"] == "adamw" else int(model["momentum"] > 0)
     copies = 2 + state + (target == "EMA")
     each = item * numbers(encoder, target != "Pixels") * copies + 8 * 4 * sizes[0] * sizes[-1]
+    padded = fused.padded(max(sizes), config["trainer"]["accelerator"])
+    if model["optimizer"] == "sgd" and not model["momentum"] and padded <= fused.WIDEST:
+        each += item * (len(sizes) + 3) * padded**2  # layers, head and moments as the fused kernels take them
     each += 8 * 8 * sizes[0] ** 2  # if data are one set for all networks, this is too much
     for callback in config["trainer"]["callbacks"] or []:
         of = callback.get("init_args") or {}

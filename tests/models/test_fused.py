@@ -52,7 +52,7 @@ OPTIONS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("sets", [1, N])
 @pytest.mark.parametrize("target", [StopGradient, Pixels])
-@pytest.mark.parametrize("widths", [(5, [], 5), (16, [16], 16), (20, [24, 7, 33], 6), (40, [40] * 3, 40)])
+@pytest.mark.parametrize("widths", [(2, [2], 2), (5, [], 5), (16, [16], 16), (20, [24, 7, 33], 6), (40, [40] * 3, 40)])
 def test_kernel_makes_the_plain_updates(widths, target, sets, options, monkeypatch):
     data, calls = moments(widths[0], sets), []
     monkeypatch.setattr(fused, "train", lambda *arguments, train=fused.train: calls.append(1) or train(*arguments))
@@ -103,20 +103,38 @@ def test_what_is_not_finite_stays_so(bad):
     assert made.finite().tolist() == made.losses.isfinite().tolist() == [True, True, False, True, True]
 
 
-def test_without_a_compiler_the_plain_path_is_taken_with_a_warning(monkeypatch):
+def no_compiler(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("CC", "no-such-compiler")
+
+
+def unknown_processor(monkeypatch):
+    monkeypatch.setitem(fused.C_TYPES, torch.float32, "no_such_type")
+
+
+def not_loadable(monkeypatch):
+    def refuse(path):
+        raise OSError(f"{path}: failed to map segment from shared object")
+
+    monkeypatch.setattr(fused.ctypes, "CDLL", refuse)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "says"), [(no_compiler, "CC"), (unknown_processor, "no_such_type"), (not_loadable, "failed to map segment")]
+)
+def test_without_the_c_kernel_the_plain_path_is_taken_with_a_warning(lacks, says, monkeypatch):
+    lacks(monkeypatch)
     fused.library.cache_clear()
     try:
-        with pytest.warns(UserWarning, match="no C compiler"):
-            found = trained(learner((16, [], 16), StopGradient(), lr=0.1), moments(16, 1))
+        with pytest.warns(UserWarning, match=f"no C kernel.*{says}"):
+            found = trained(learner((16, [16], 16), StopGradient(), lr=0.1), moments(16, 1))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            trained(learner((16, [], 16), StopGradient(), lr=0.1), moments(16, 1))  # warned once
+            trained(learner((16, [16], 16), StopGradient(), lr=0.1), moments(16, 1))  # warned once
     finally:
         fused.library.cache_clear()
     monkeypatch.undo()
-    close(found, trained(learner((16, [], 16), StopGradient(), lr=0.1), moments(16, 1)), 5e-6)
+    close(found, trained(learner((16, [16], 16), StopGradient(), lr=0.1), moments(16, 1)), 5e-6)
 
 
 INTERPRETED = """

@@ -107,6 +107,8 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
 
 
 def test_impossible_schedules_are_refused():
+    with pytest.raises(ValueError, match="one of constant, cosine, found 'linear'"):
+        Schedule("linear")
     with pytest.raises(ValueError, match=r"warmup must be .* found -1"):
         Learner(Encoder(3, [4], 2), Pixels(), warmup=-1)
     with pytest.raises(ValueError, match=r"below the run.s 12 updates, found 12"):
