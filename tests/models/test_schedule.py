@@ -107,8 +107,10 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
 
 
 def test_impossible_schedules_are_refused():
+    other = object.__new__(Schedule)  # type checks of the tests would not let it be made
+    object.__setattr__(other, "shape", "linear")
     with pytest.raises(ValueError, match="one of constant, cosine, found 'linear'"):
-        Schedule("linear")
+        other.__post_init__()
     with pytest.raises(ValueError, match=r"warmup must be .* found -1"):
         Learner(Encoder(3, [4], 2), Pixels(), warmup=-1)
     with pytest.raises(ValueError, match=r"below the run.s 12 updates, found 12"):
