@@ -16,8 +16,8 @@ ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class Preempted(BaseException):
-    """A signal ended the work; what was done is kept. Like KeyboardInterrupt no Exception, as it can come anywhere; unlike it, it
-    is let through by Lightning, which ends the process at a KeyboardInterrupt."""
+    """A signal ended the work; what was done is kept. Like KeyboardInterrupt no Exception, as it can come anywhere; but Lightning
+    lets it through, where it would end the process itself."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ import yaml
 
 from study import cli
 from study.experiments.linear import training
-from study.running import integration, job, signals
+from study.running import integration, job, signals, worker
 from study.running.checkpoint import Checkpoint
 from study.running.failed import failed
 from study.running.order import error_of, order
@@ -139,6 +140,12 @@ def test_a_failure_is_written_once(runs, task, monkeypatch):
 def test_a_process_of_a_job_takes_its_own_gpu(bound, used, task):
     task(gpus=bound)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == used
+
+
+def test_a_process_of_a_pool_can_be_cancelled(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # which it gives up
+    monkeypatch.setattr(sys, "stdin", map(signal.raise_signal, [signal.SIGINT]))
+    assert worker.main() == 128 + signal.SIGINT
 
 
 def test_who_ends_a_run_does_not_have_its_job_requeued(monkeypatch):
