@@ -1,9 +1,9 @@
 """The command `study`. Bad input gives one line and exit code 2; a claim that does not hold gives `study claims` exit code 1."""
 
-import contextlib
 import dataclasses
 import inspect
 import json
+import os
 import signal
 import sys
 import threading
@@ -80,7 +80,8 @@ def study_run(arguments: list[str]) -> int:
 
 
 def study_status(arguments: list[str]) -> int:
-    """What became of every run, of one experiment or of all: queued, running, done, or failed and why."""
+    """What became of every run, of one experiment or of all: queued, running, done, failed and why, or unknown
+    where the queue of its job cannot be asked."""
     from study.running.status import STATES, Runs
 
     parser = parser_of("status")
@@ -102,7 +103,7 @@ def study_cancel(arguments: list[str]) -> int:
     parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
     add_out(parser)
     options = parser.parse_args(arguments)
-    found = [row for row in Runs(options.out, options.name) if row.state in ("queued", "running")]
+    found = [row for row in Runs(options.out, options.name) if row.state in ("queued", "running", "unknown")]
     beyond = cancel(found)
     for line in beyond:
         print(f"study: {line}", file=sys.stderr)
@@ -269,7 +270,10 @@ def main(arguments: list[str] | None = None) -> int:
     threading.excepthook = on_thread_failure
     try:
         with caught():
-            return globals()[f"study_{arguments[0]}"](arguments[1:])
+            try:
+                return globals()[f"study_{arguments[0]}"](arguments[1:])
+            finally:
+                sys.stdout.flush()
     except ValueError as error:
         print(f"study: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -277,24 +281,16 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"study: stopped: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # nobody reads the output any more
-        raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
+        return 128 + signal.SIGPIPE
     except OSError as error:  # a full disk, a folder that is read-only
         print(f"study: error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return interrupted(signal.SIGINT)
     except Preempted as stop:
-        return interrupted(stop.number)
-
-
-def interrupted(number: int) -> int:
-    """The exit code of a command that a signal ended; a job of SLURM's is started again."""
-    print(f"study: interrupted by {signal.Signals(number).name}; the same command goes on where it stopped", file=sys.stderr)
-    if number != signal.SIGINT:
-        requeue()
-    return 128 + number
+        print(f"study: {stop}; the same command goes on where it stopped", file=sys.stderr)
+        requeue(stop.number)
+        return 128 + stop.number
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):
-        sys.exit(main())
+    sys.exit(main())

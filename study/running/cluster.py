@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonargparse
 import yaml
 
 from study.arguments import Parser
@@ -79,6 +80,9 @@ def read(path: Path) -> dict[str, Any]:
     unknown = sorted(map(str, values.keys() - set(valid))) if isinstance(values, dict) else [repr(values)]
     if unknown:
         raise ValueError(f"{path}: found {', '.join(unknown)}, expected a mapping with keys among {', '.join(valid)}")
-    parser = Parser(prog=str(path), exit_on_error=True)
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Cluster)
-    return {name: value for name, value in vars(parser.parse_object(values)).items() if name in values}
+    try:
+        return {name: value for name, value in vars(parser.parse_object(values)).items() if name in values}
+    except jsonargparse.ArgumentError as error:
+        raise ValueError(f"{path}: {error}") from error

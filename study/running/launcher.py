@@ -34,7 +34,8 @@ class Launcher(abc.ABC):
 
     @abc.abstractmethod
     def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
-        """Results by role; of runs that diverge, the error. Prints one line per run.
+        """Results by role; of runs that diverge, the error. Prints one line for each run that is done; of those
+        that were done before, only where they are done one after the other in this process.
 
         Raises:
             ValueError, Stalled: as the runs do.

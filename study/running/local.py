@@ -56,7 +56,7 @@ class Local(Launcher):
         """In a pool of processes; all runs are done, also where some diverge."""
         folders = {role: run.folder(out) for role, run in batch.items()}
         waiting = {role: run for role, run in batch.items() if not (folders[role] / "done").exists()}
-        orders = {role: order(run, folders[role], command, self.splitting) for role, run in waiting.items()}
+        orders = {role: order(run, Path(out), folders[role], command, self.splitting) for role, run in waiting.items()}
         diverged: dict[str, Diverged] = {}
         with closing(pool(orders, room([run.need() for run in waiting.values()]))) as answers:
             for role, seconds, failed in answers:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+HELD = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, as the system likes
 RUN, SHOWN = 0, 1  # bytes of the file: the first is the lock; the second tells others, who may test it without taking the first
 
 
@@ -26,15 +27,17 @@ def locked(path: Path) -> Iterator[None]:
     ends, however it ends; the file itself stays and means nothing.
 
     Raises:
-        ValueError: another process has it; says which.
+        ValueError: another process has it, says which; or the file system has no locks.
     """
     with (path / "lock").open("a+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, RUN)
-        except OSError as error:
+        except HELD as error:
             file.seek(0)
             owner = file.read().strip() or "another process"
             raise ValueError(f"{path}: {owner} is doing this run; wait for it, or end it, and start again") from error
+        except OSError as error:
+            raise no_locks(path, error) from error
         file.seek(0)
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
@@ -45,14 +48,24 @@ def locked(path: Path) -> Iterator[None]:
 
 def owner(path: Path) -> Owner | None:
     """Which other process holds <path>/lock, if one does. Not for the holder itself: POSIX locks end where their process closes
-    the file anywhere."""
+    the file anywhere.
+
+    Raises:
+        ValueError: the file system has no locks.
+    """
     lock = path / "lock"
     if not lock.exists():
         return None
     with lock.open() as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, SHOWN)
-        except OSError:
+        except HELD:
             _, process, _, host = file.read().split()  # written before this byte is locked
             return Owner(int(process), host)
+        except OSError as error:
+            raise no_locks(path, error) from error
     return None
+
+
+def no_locks(path: Path, error: OSError) -> ValueError:
+    return ValueError(f"{path}: its file system has no locks ({error.strerror}); give --out a folder on one that has")

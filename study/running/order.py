@@ -5,34 +5,47 @@ from pathlib import Path
 from typing import Any
 
 from study.observers.loss import Diverged
-from study.running.integration import Stalled
+from study.running.integration import Integration, Stalled
 from study.running.parts import split
 from study.running.run import Run, failure
 
 
-def order(run: Run, folder: Path, command: str, splitting: bool) -> dict[str, Any]:
-    """What `carry_out` needs to do the run in its folder; can be written as JSON."""
+def order(run: Run, out: Path, folder: Path, command: str, splitting: bool) -> dict[str, Any]:
+    """What `carry_out` needs to do the run, whose folder under `out` is given; can be written as JSON."""
     return {
         "kind": f"{type(run).__module__}:{type(run).__qualname__}",
         "experiment": run.experiment,
         "name": run.name,
         "config": run.config,
+        "out": str(out.resolve()),
         "folder": str(folder.resolve()),
         "command": command,
         "splitting": splitting,
     }
 
 
-def carry_out(order: dict[str, Any]) -> dict[str, Any] | None:
+def carry_out(made: dict[str, Any]) -> dict[str, Any] | None:
     """Do the run; returns what `error_of` makes an error of, or nothing where the run is done."""
-    run = pkgutil.resolve_name(order["kind"])(order["experiment"], order["name"], order["config"])
+    run = pkgutil.resolve_name(made["kind"])(made["experiment"], made["name"], made["config"])
     try:
-        (split(run) if order["splitting"] else run).execute(Path(order["folder"]).parents[1], order["command"])
+        (split(run) if made["splitting"] else run).execute(Path(made["out"]), made["command"])
     except ArithmeticError as error:
         return failure(error)
     except ValueError as error:
         return failure(ValueError(str(error)))
+    except OSError as error:
+        known = {
+            "errno": error.errno,
+            "strerror": error.strerror or str(error),
+            "filename": error.filename and str(error.filename),
+        }
+        return {"kind": "OSError", "reason": str(error)} | known
     return None
+
+
+def resumes(made: dict[str, Any]) -> bool:
+    """Whether the run goes on where it was interrupted, and does not start again."""
+    return not issubclass(pkgutil.resolve_name(made["kind"]), Integration)
 
 
 def error_of(failed: dict[str, Any]) -> Exception:
@@ -44,4 +57,6 @@ def error_of(failed: dict[str, Any]) -> Exception:
             return Stalled(failed["reason"], failed["network"], failed["time"])
         case "ValueError":
             return ValueError(failed["reason"])
+        case "OSError":
+            return OSError(failed["errno"], failed["strerror"], failed["filename"])
     return ArithmeticError(failed["reason"])

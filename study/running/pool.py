@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from subprocess import PIPE
 from typing import IO, Any
 
@@ -32,7 +32,12 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tu
             worker.stdin.close()
             return
         busy[worker.stdout] = worker, item[0], time.monotonic()
-        print(json.dumps(item[1]), file=worker.stdin, flush=True)
+        try:
+            print(json.dumps(item[1]), file=worker.stdin, flush=True)
+        except BrokenPipeError:
+            with suppress(BrokenPipeError):
+                worker.stdin.close()  # which would try again
+            raise lost(worker, item[0]) from None
 
     with ExitStack() as stack:
         command = [sys.executable, "-m", "study.running.worker"]
@@ -48,9 +53,7 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tu
                     worker, role, start = busy.pop(answers)
                     answer = answers.readline()
                     if not answer:
-                        raise ChildProcessError(
-                            f"{role}: its process ended with exit code {worker.wait()} before the run was done"
-                        )
+                        raise lost(worker, role)
                     yield role, time.monotonic() - start, json.loads(answer)
                     give(worker)
         except BaseException:
@@ -59,3 +62,7 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tu
             for worker in workers:
                 worker.wait()
             raise
+
+
+def lost(worker: subprocess.Popen[str], role: str) -> ChildProcessError:
+    return ChildProcessError(f"{role}: its process ended with exit code {worker.wait()} before the run was done")

@@ -6,7 +6,7 @@ from types import FrameType
 from lightning import Callback, LightningModule, Trainer
 
 from study.running.checkpoint import Checkpoint
-from study.running.signals import WARNINGS, Preempted
+from study.running.signals import ASKING, Preempted
 
 
 class Preemption(Callback):
@@ -19,7 +19,7 @@ class Preemption(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # In place of Lightning's own handlers (its requeueing on SLURM among them), which it has set by now. When fitting
         # ends, it puts back those from before.
-        for number in (*WARNINGS, signal.SIGINT):
+        for number in ASKING:
             signal.signal(number, self.receive)
 
     def receive(self, number: int, frame: FrameType | None) -> None:
@@ -34,7 +34,7 @@ class Preemption(Callback):
             return
         if trainer.global_step * data.chunk < data.updates:
             self.saver.save(trainer)
-            raise Preempted(self.received or signal.SIGTERM)
+            raise Preempted(self.received or signal.SIGINT)  # whoever got the signal has the job requeued, or not
 
     def late(self) -> None:
         """Deliver a signal that came too late to stop this training, now that it is finished, to whoever comes next."""

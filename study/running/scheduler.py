@@ -1,18 +1,24 @@
 """What SLURM says of jobs, and what it is told to do with them, through its own commands.
 
-A run that was handed to SLURM has `job.json` in its folder: the name of its job array, the number of its task in it, and
-the log. The array's name is known before it is submitted, so that a run can be found in the queue whatever happens to the
+A run that was handed to SLURM has `job.json` in its folder: the name of its job array and the number of its task in it. The
+log is <out>/jobs/<array>/<task>.log. The array's name is known before it is submitted, so that a run can be found in the queue whatever happens to the
 process that submitted it.
 """
 
-import json
 import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-COLUMNS = "%j|%F|%K|%T|%N|%r"
+from study.running.files import component, read_json
+
+COLUMNS = "%F|%K|%T|%N|%r|%j"  # the name last, as other jobs of the user's can have a | in it
+TAIL = 4096  # bytes at the end of a log that are searched for its last line
 ACTIVE = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED"}
+
+
+class Refused(ValueError):
+    """SLURM does not answer, or does not do what it was told."""
 
 
 class Job(NamedTuple):
@@ -20,7 +26,7 @@ class Job(NamedTuple):
 
     array: str
     task: int
-    log: str
+    log: Path
 
     @property
     def key(self) -> tuple[str, int]:
@@ -28,8 +34,11 @@ class Job(NamedTuple):
 
     def last_words(self) -> str:
         """The last line of its log that is not empty."""
-        log = Path(self.log)
-        lines = log.read_text(errors="replace").split("\n") if log.exists() else []
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - TAIL))
+            lines = file.read().decode(errors="replace").split("\n")
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
@@ -46,26 +55,33 @@ class Entry(NamedTuple):
 
 
 def job_of(folder: Path) -> Job | None:
-    """How a run was handed to SLURM, if it was."""
-    path = Path(folder) / "job.json"
-    return Job(**json.loads(path.read_text())) if path.exists() else None
+    """How a run was handed to SLURM, if it was.
+
+    Raises:
+        ValueError: `job.json` is damaged.
+    """
+    path = folder / "job.json"
+    if not path.exists():
+        return None
+    match read_json(path):
+        case {"array": str(array), "task": int(task)}:
+            return Job(array, task, folder.parent.parent / "jobs" / component(array, path) / f"{task}.log")
+        case found:
+            raise ValueError(f"{path}: damaged, expected array and task, found {found!r}; delete it and run again")
 
 
 def command(name: str, *arguments: str, given: str = "") -> str:
     """What one of SLURM's commands prints, given this input.
 
     Raises:
-        ValueError: there is no such command, or it refuses; in its own words.
+        Refused: there is no such command, or it refuses; in its own words.
     """
     if shutil.which(name) is None:
-        raise ValueError(
-            f"this machine has no command {name}; work on a login node of the cluster, or install the SLURM client"
-        )
+        raise Refused(f"this machine has no command {name}; work on a login node of the cluster, or install the SLURM client")
     done = subprocess.run([name, *arguments], input=given, capture_output=True, text=True)
     if done.returncode:
-        raise ValueError(
-            " ".join(done.stderr.replace(f"{name}: error: ", "").split()) or f"{name} ended with exit code {done.returncode}"
-        )
+        words = " ".join(done.stderr.replace(f"{name}: error: ", "").split())
+        raise Refused(f"{name}: {words or f'ended with exit code {done.returncode}'}")
     return done.stdout
 
 
@@ -73,11 +89,11 @@ def tasks() -> dict[tuple[str, int], Entry]:
     """The user's array tasks in the queue, by the array's name and the task's number.
 
     Raises:
-        ValueError: the scheduler does not answer.
+        Refused: the scheduler does not answer.
     """
     found = {}
     for line in command("squeue", "--me", "--noheader", "--array", f"--format={COLUMNS}").splitlines():
-        name, array, task, state, node, reason = line.split("|")
+        array, task, state, node, reason, name = line.split("|", 5)
         if task.isdecimal():
             found[name, int(task)] = Entry(f"{array}_{task}", state, node or reason)
     return found

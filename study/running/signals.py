@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from study.running.scheduler import command
+from study.running.scheduler import Refused, command
 
-WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 
 class Preempted(BaseException):
-    """A signal ended the work; what was done is kept. Like KeyboardInterrupt no Exception, as it can come anywhere."""
+    """A signal ended the work; what was done is kept. Like KeyboardInterrupt no Exception, as it can come anywhere; but Lightning
+    lets it through, where it would end the process itself."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")
@@ -29,8 +30,8 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def caught() -> Iterator[None]:
-    """While the block runs, a warning raises Preempted in it."""
-    before = {number: signal.signal(number, _raise) for number in WARNINGS}
+    """While the block runs, a signal that asks for the end raises Preempted in it."""
+    before = {number: signal.signal(number, _raise) for number in ASKING}
     try:
         yield
     finally:
@@ -38,14 +39,15 @@ def caught() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def requeue() -> None:
-    """Have SLURM start this process's job again, where it has one. Further warnings are ignored, as the process ends now.
+def requeue(received: int) -> None:
+    """Have SLURM start this process's job again, where it has one. Further signals are ignored, as the process ends now.
 
-    Not where the scheduler itself ends the job, be it by scancel or to start it again: then it is no longer RUNNING.
+    Not after SIGINT, by which a user ends it. Not where the scheduler itself ends the job, be it by scancel or to start it
+    again: then it is no longer RUNNING.
     """
-    if "SLURM_JOB_ID" not in os.environ:
+    if received == signal.SIGINT or "SLURM_JOB_ID" not in os.environ:
         return
-    for number in WARNINGS:
+    for number in ASKING:
         signal.signal(number, signal.SIG_IGN)
     job = os.environ["SLURM_JOB_ID"]
     if "SLURM_ARRAY_JOB_ID" in os.environ:  # the number of one task's job can be that of the whole array
@@ -53,5 +55,5 @@ def requeue() -> None:
     try:
         if command("squeue", "--noheader", "--format=%T", f"--jobs={job}").strip() == "RUNNING":
             command("scontrol", "requeue", job)
-    except ValueError as error:
+    except Refused as error:
         print(f"study: job {job} is not requeued: {error}", file=sys.stderr)

@@ -16,6 +16,8 @@ from rich.console import Console
 
 from study.running import scheduler
 from study.running.cluster import Cluster
+from study.running.failed import failed
+from study.running.files import read_json
 from study.running.launcher import Launcher, report
 from study.running.order import error_of, order
 from study.running.run import Result, Run, identity, read, write
@@ -62,7 +64,7 @@ class Slurm(Launcher):
             queue = scheduler.tasks()
             gone = [role for role, folder in waiting.items() if not in_queue(folder, queue)]
             if gone:
-                orders = [order(batch[role], folders[role], command, self.splitting) for role in gone]
+                orders = [order(batch[role], Path(out), folders[role], command, self.splitting) for role in gone]
                 self.submit(orders, Path(out).resolve() / "jobs", console)
             wait(waiting, console)
         outcomes = {role: outcome(role, folder) for role, folder in folders.items()}
@@ -86,7 +88,7 @@ class Slurm(Launcher):
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "failed.json").unlink(missing_ok=True)
                 # Before submitting: whatever ends this process then, the jobs can be found.
-                write(folder / "job.json", json.dumps(scheduler.Job(name, task, str(place / f"{task}.log"))._asdict()))
+                write(folder / "job.json", json.dumps({"array": name, "task": task}))
         number = scheduler.command("sbatch", "--parsable", given=script).strip()
         console.print(f"  job array {number}: {len(orders)} runs in {len(shares)} jobs, logs in {place}", soft_wrap=True)
 
@@ -128,7 +130,7 @@ def wait(waiting: Mapping[str, Path], console: Console) -> None:
     while len(ended) < len(waiting):
         try:
             states = look({role: folder for role, folder in waiting.items() if role not in ended})
-        except ValueError as error:  # a scheduler that is started again knows its jobs
+        except scheduler.Refused as error:  # a scheduler that is started again knows its jobs
             line = f"no answer from SLURM, asking again: {error}"
         else:
             for role in [role for role, state in states.items() if state == "ended"]:
@@ -155,16 +157,24 @@ def look(waiting: Mapping[str, Path]) -> dict[str, str]:
 
 
 def seconds_of(folder: Path) -> float:
-    """How long a run that is done took."""
-    return json.loads((folder / "provenance.json").read_text())["seconds"]
+    """How long a run that is done took.
+
+    Raises:
+        ValueError: its `provenance.json` is damaged.
+    """
+    match read_json(path := folder / "provenance.json"):
+        case {"seconds": float(seconds)}:
+            return seconds
+        case found:
+            raise ValueError(f"{path}: damaged, expected seconds, found {found!r}; delete {folder} and run again")
 
 
 def outcome(role: str, folder: Path) -> Result | Exception:
     """What became of a run that ended."""
     if (folder / "done").exists():
         return read(folder)
-    if (folder / "failed.json").exists():
-        return error_of(json.loads((folder / "failed.json").read_text()))
+    if reason := failed(folder):
+        return error_of(reason)
     job = scheduler.job_of(folder)
     assert job is not None
     return ChildProcessError(f"{role}: job ended before the run was done; last line of {job.log}: {job.last_words()}")

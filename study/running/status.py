@@ -1,6 +1,5 @@
 """What became of the runs under a folder: queued, running, done or failed. Reads no table and, of finished runs, nothing."""
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.running import scheduler
+from study.running.failed import failed
 from study.running.lock import Owner, owner
 
-STATES = ("queued", "running", "done", "failed")
+STATES = ("queued", "running", "done", "failed", "unknown")
 TRACES = {"job.json", "lock", "config.yaml"}  # one of them is in the folder of every run that was begun or submitted
 
 
@@ -38,12 +38,16 @@ class Runs:
             raise ValueError(f"{out}: no such folder; give --out the folder of results")
         names = sorted(entry.name for entry in os.scandir(self.out) if entry.is_dir())
         if name is not None and name not in names:
-            raise ValueError(f"{out}: no runs of {name!r}; there are runs of: {', '.join(names)}")
+            held = [name for name in names if any(map(is_run, list(os.scandir(self.out / name))))]
+            raise ValueError(f"{out}: no runs of {name!r}; there are runs of: {', '.join(held) or 'nothing'}")
         self.names = names if name is None else [name]
 
     @cached_property
-    def queue(self) -> dict[tuple[str, int], scheduler.Entry]:
-        return scheduler.tasks()
+    def queue(self) -> dict[tuple[str, int], scheduler.Entry] | scheduler.Refused:
+        try:
+            return scheduler.tasks()
+        except scheduler.Refused as error:
+            return error
 
     def __iter__(self) -> Iterator[Row]:
         for name in self.names:
@@ -51,30 +55,52 @@ class Runs:
                 run = f"{name}/{entry.name}"
                 if os.path.exists(os.path.join(entry.path, "done")):
                     yield Row(run, "done")
-                elif entry.is_dir() and TRACES & set(os.listdir(entry.path)):
+                elif is_run(entry):
                     yield self.unfinished(run, Path(entry.path))
 
     def unfinished(self, run: str, folder: Path) -> Row:
-        job, process = scheduler.job_of(folder), owner(folder)
-        if job and (task := self.queue.get(job.key)):
+        try:
+            job, process, failure = scheduler.job_of(folder), owner(folder), failed(folder)
+        except ValueError as error:
+            return Row(run, "failed", str(error))
+        if failure and not process:
+            return Row(run, "failed", f"{failure['reason']}{last_words(job)}")
+        queue = self.queue if job else {}
+        if not isinstance(queue, scheduler.Refused) and job and (task := queue.get(job.key)):
             note = f"job {task.id} {task.state.lower()}: {task.where}"
             return Row(run, "running" if task.active else "queued", note, task, process)
         if process:
             return Row(run, "running", f"process {process.process} on {process.host}", process=process)
-        failed = folder / "failed.json"
-        reason = json.loads(failed.read_text())["reason"] if failed.exists() else "ended before it was done"
-        return Row(run, "failed", f"{reason}; last line of {job.log}: {job.last_words()}" if job else reason)
+        if isinstance(queue, scheduler.Refused):
+            return Row(run, "unknown", f"queue unknown: {queue}")
+        return Row(run, "failed", f"ended before it was done{last_words(job)}")
+
+
+def is_run(entry: os.DirEntry) -> bool:
+    return entry.is_dir() and not TRACES.isdisjoint(os.listdir(entry.path))
+
+
+def last_words(job: scheduler.Job | None) -> str:
+    return f"; last line of {job.log}: {job.last_words()}" if job else ""
 
 
 def cancel(rows: list[Row]) -> list[str]:
-    """End the runs that wait or are being done: jobs by scancel, processes of this machine by SIGTERM. Returns a line for each
-    that is out of reach."""
+    """End the runs that wait or are being done: jobs by scancel, processes of this machine by SIGINT, after which none has its
+    job requeued. Returns a line for each that is out of reach."""
     scheduler.cancel({row.task.id for row in rows if row.task})
     beyond = []
     for row in rows:
-        if row.task is None and row.process:
-            if row.process.here:
-                os.kill(row.process.process, signal.SIGTERM)
-            else:
-                beyond.append(f"{row.run}: cannot end {row.note} from here; give the command there")
+        if row.task:
+            continue
+        if row.process is None:
+            beyond.append(f"{row.run}: {row.note}")
+        elif not row.process.here:
+            beyond.append(f"{row.run}: cannot end {row.note} from here; give the command there")
+        else:
+            try:
+                os.kill(row.process.process, signal.SIGINT)
+            except ProcessLookupError:
+                pass  # it ended meanwhile
+            except PermissionError:
+                beyond.append(f"{row.run}: cannot end {row.note}, which is another user's")
     return beyond

@@ -4,15 +4,12 @@ It ends when its input does, and so when the process that started it is gone.
 """
 
 import json
-import signal
 import sys
 
 from study.running.signals import Preempted, caught
 
 
 def main() -> int:
-    # Ctrl-C goes to all processes of a terminal; the one that started this one passes it on as SIGTERM.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers, sys.stdout = sys.stdout, sys.stderr
     with caught():
         try:

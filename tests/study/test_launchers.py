@@ -1,10 +1,13 @@
 """Launchers: batches in this process or in a pool, status, cancel, the options of a cluster, and what they refuse."""
 
+import errno
+import fcntl
 import json
 import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,10 +21,10 @@ from rich.console import Console
 
 from study import cli
 from study.experiments.linear import training
-from study.running import local, pool, scheduler, slurm
+from study.running import local, pool, scheduler, slurm, status
 from study.running.cluster import Cluster
 from study.running.local import Local
-from study.running.lock import locked, owner
+from study.running.lock import Owner, locked, owner
 from study.running.order import carry_out, error_of, order
 from study.running.run import write_failure
 from study.running.training import Diverged, Training
@@ -60,7 +63,7 @@ def test_a_pool_that_loses_a_process_ends_the_others(runs):
     """15 s: python -m pytest tests/study/test_launchers.py -k loses"""
     batch = {"a": run("a", measurements=100_000), "b": run("b", measurements=2000)}
     folders = {name: made.folder(runs) for name, made in batch.items()}
-    orders = {name: order(made, folders[name], "test", False) for name, made in batch.items()}
+    orders = {name: order(made, runs, folders[name], "test", False) for name, made in batch.items()}
 
     def kill():
         while not (owner(folders["a"]) and (folders["b"] / "checkpoints" / "last.ckpt").exists()):
@@ -80,13 +83,48 @@ def test_a_pool_that_loses_a_process_ends_the_others(runs):
 @pytest.mark.parametrize(("lr", "kind"), [(500.0, Diverged), (0.05, ValueError)])
 def test_what_fails_elsewhere_is_raised_here(runs, lr, kind):
     made = run("a", lr, 100)
-    asked = json.loads(json.dumps(order(made, made.folder(runs), "test", False)))
+    asked = json.loads(json.dumps(order(made, runs, made.folder(runs), "test", False)))
     if kind is ValueError:
         asked["config"]["data"]["init_args"]["batch"] = -1
     with pytest.raises(kind) as here:
         Training("test", "a", asked["config"]).execute(runs / "here")
     found = error_of(json.loads(json.dumps(carry_out(asked))))
     assert (type(found), str(found), vars(found)) == (kind, str(here.value), vars(here.value))
+
+
+def test_an_experiments_folder_can_be_a_link(runs, tmp_path):
+    (tmp_path / "disk").mkdir()
+    runs.mkdir(exist_ok=True)
+    (runs / "test").symlink_to(tmp_path / "disk")
+    made = run("a")
+    assert carry_out(order(made, runs, made.folder(runs), "test", False)) is None
+    assert (made.folder(runs) / "done").exists()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == [made.folder(runs).name]
+
+
+def test_what_the_system_refuses_elsewhere_is_raised_here(runs, monkeypatch):
+    made = run("a")
+
+    def execute(self, out, command):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), Path("runs/last.ckpt"))
+
+    monkeypatch.setattr(Training, "execute", execute)
+    found = error_of(json.loads(json.dumps(carry_out(order(made, runs, made.folder(runs), "test", False)))))
+    assert (type(found), found.strerror, found.filename) == (OSError, os.strerror(errno.ENOSPC), "runs/last.ckpt")
+
+
+def test_a_process_that_dies_before_its_order_is_named(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(ChildProcessError, match="a: its process ended with exit code 1 before the run was done"):
+        list(pool.pool({"a": {"much": "x" * 2**20}}, PLACES[:1]))
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    console_script = [sys.executable, "-c", "import sys; from study import cli; sys.exit(cli.main())", "list"]
+    with subprocess.Popen(console_script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 128 + signal.SIGPIPE
 
 
 @pytest.fixture
@@ -102,7 +140,7 @@ def campaign(runs, monkeypatch):
             log = runs / "jobs" / "array" / f"{task}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text("first\nslurmstepd: error: out of memory\n\n")
-            (folder / "job.json").write_text(json.dumps(scheduler.Job("array", task, str(log))._asdict()))
+            (folder / "job.json").write_text(json.dumps({"array": "array", "task": task}))
         return folder
 
     (add("finished") / "done").touch()
@@ -112,6 +150,8 @@ def campaign(runs, monkeypatch):
     for task, (name, state, where) in enumerate([("waiting", "PENDING", "Resources"), ("working", "RUNNING", "n1")], start=1):
         add(name, task=task)
         queue["array", task] = scheduler.Entry(f"7_{task}", state, where)
+    write_failure(add("first-of-two", task=2), ValueError("impossible"))
+    (runs / "report").mkdir()
     (runs / "test" / "figures-0").mkdir()
     monkeypatch.setattr(scheduler, "tasks", lambda: queue)
     return runs
@@ -123,17 +163,82 @@ def test_status_tells_every_state(campaign, capsys):
     assert lines == [
         "failed   test/diverged-00000000  loss of network 0 (lr 3) is not finite after update 8; lower its learning rate",
         "done     test/finished-00000000",
+        f"failed   test/first-of-two-00000000  impossible; last line of {campaign}/jobs/array/2.log: slurmstepd: error: out of memory",
         "failed   test/interrupted-00000000  ended before it was done",
         f"failed   test/killed-00000000  ended before it was done; last line of {campaign}/jobs/array/0.log: slurmstepd: error: out of memory",
         "queued   test/waiting-00000000  job 7_1 pending: Resources",
         "running  test/working-00000000  job 7_2 running: n1",
-        "1 queued, 1 running, 1 done, 3 failed",
+        "1 queued, 1 running, 1 done, 4 failed, 0 unknown",
     ]  # fmt: skip
     assert main("status", "other", "--out", campaign) == 2
-    assert "no runs of 'other'" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"study: error: {campaign}: no runs of 'other'; there are runs of: test\n"
 
 
-HOLD = "import sys, time; from pathlib import Path; from study.running.lock import locked\nwith locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(600)"
+@pytest.mark.parametrize("name", ["job.json", "failed.json"])
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_status_of_a_damaged_run_names_the_file(campaign, name, content, capsys):
+    path = campaign / "test" / "waiting-00000000" / name
+    path.write_text(content)
+    assert main("status", "--out", campaign) == 0
+    out = capsys.readouterr().out
+    assert f"failed   test/waiting-00000000  {path}: damaged, " in out
+    assert "0 queued, 1 running, 1 done, 5 failed, 0 unknown" in out
+
+
+def test_only_what_the_scheduler_says_is_asked_again(campaign):
+    folder = campaign / "test" / "waiting-00000000"
+    (folder / "job.json").write_text("{")
+    with pytest.raises(ValueError, match=r"job\.json: damaged"):
+        slurm.wait({"waiting": folder}, Console(quiet=True))
+
+
+def test_a_name_that_leads_elsewhere_is_refused(campaign):
+    folder = campaign / "test" / "waiting-00000000"
+    (folder / "job.json").write_text('{"array": "../..", "task": 1}')
+    with pytest.raises(ValueError, match="without a path"):
+        scheduler.job_of(folder)
+
+
+def test_the_seconds_of_a_damaged_run_name_the_file(tmp_path):
+    (tmp_path / "provenance.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"provenance\.json: damaged, expected seconds"):
+        slurm.seconds_of(tmp_path)
+
+
+def test_the_end_of_a_long_log_is_enough(tmp_path):
+    log = tmp_path / "0.log"
+    log.write_text("first\n" * 10_000 + "é" * scheduler.TAIL + "\nlast\n\n")
+    assert scheduler.Job("array", 0, log).last_words() == "last"
+
+
+def test_a_queue_that_cannot_be_asked_is_said_so(campaign, monkeypatch, capsys):
+    def refuse():
+        raise scheduler.Refused("no squeue")
+
+    monkeypatch.setattr(scheduler, "tasks", refuse)
+    assert main("status", "--out", campaign) == 0
+    out = capsys.readouterr().out
+    assert "unknown  test/waiting-00000000  queue unknown: no squeue" in out
+    assert "0 queued, 0 running, 1 done, 3 failed, 3 unknown" in out
+    assert main("cancel", "--out", campaign) == 1
+    streams = capsys.readouterr()
+    assert "study: test/working-00000000: queue unknown: no squeue\n" in streams.err
+    assert streams.out == "0 runs cancelled\n"
+
+
+def test_the_scheduler_is_read_and_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    squeue, sbatch = tmp_path / "squeue", tmp_path / "sbatch"
+    squeue.write_text("#!/bin/sh\nprintf '7|0|RUNNING|n1|None|study-a\\n8|N/A|PENDING||Priority|my|job\\n'\n")
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition' >&2; exit 1\n")
+    squeue.chmod(0o755)
+    sbatch.chmod(0o755)
+    assert scheduler.tasks() == {("study-a", 0): scheduler.Entry("7_0", "RUNNING", "n1")}
+    with pytest.raises(scheduler.Refused, match=r"^sbatch: invalid partition$"):
+        scheduler.command("sbatch")
+
+
+HOLD = "import signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_DFL); from pathlib import Path; from study.running.lock import locked\nwith locked(Path(sys.argv[1])):\n    print('held', flush=True); time.sleep(600)"
 
 
 def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
@@ -146,9 +251,34 @@ def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
         assert main("status", "--out", campaign) == 0
         assert f"running  test/interrupted-00000000  process {process.pid} on " in capsys.readouterr().out
         assert main("cancel", "test", "--out", campaign) == 0
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(10) == -signal.SIGINT
     assert ended == {"7_1", "7_2"}
     assert "3 runs cancelled" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("error", "left"), [(ProcessLookupError, []), (PermissionError, ["test/r: cannot end process 7 on"])])
+def test_cancel_of_what_has_ended_or_is_anothers(error, left, monkeypatch):
+    def kill(process, number):
+        assert (process, number) == (7, signal.SIGINT)
+        raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    host = socket.gethostname()
+    beyond = status.cancel([status.Row("test/r", "running", f"process 7 on {host}", process=Owner(7, host))])
+    assert len(beyond) == len(left) and all(map(str.startswith, beyond, left))
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    (tmp_path / "lock").touch()
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with pytest.raises(ValueError, match="has no locks"), locked(tmp_path):
+        pass
+    with pytest.raises(ValueError, match="has no locks"):
+        owner(tmp_path)
 
 
 def test_a_lock_can_be_looked_at_while_it_is_taken(tmp_path):
@@ -175,7 +305,7 @@ def test_status_of_ten_thousand_finished_runs(tmp_path):
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert time.monotonic() - start < 5
-    assert done.stdout.splitlines()[-1] == "0 queued, 0 running, 10,000 done, 0 failed"
+    assert done.stdout.splitlines()[-1] == "0 queued, 0 running, 10,000 done, 0 failed, 0 unknown"
 
 
 def test_the_command_line_goes_before_the_file(tmp_path, monkeypatch):
@@ -193,7 +323,7 @@ def test_the_command_line_goes_before_the_file(tmp_path, monkeypatch):
 
 BAD = {
     "unknown key": (["--launcher", "slurm", "--cluster", "typo.yaml"], "typo.yaml: found partitoin, expected a mapping with keys among partition,"),
-    "wrong value": (["--launcher", "slurm", "--cluster", "type.yaml"], "nodes"),
+    "wrong value": (["--launcher", "slurm", "--cluster", "type.yaml"], "type.yaml: "),
     "no mapping": (["--launcher", "slurm", "--cluster", "list.yaml"], "expected a mapping"),
     "no file": (["--launcher", "slurm", "--cluster", "nowhere.yaml"], "nowhere.yaml: no such file"),
     "too small": (["--launcher", "slurm", "--runs-per-job", "0"], "runs_per_job must be at least 1, found 0"),
@@ -234,7 +364,7 @@ def test_the_documents_commands_are_understood(tmp_path, monkeypatch, capsys):
     assert {command[1] for command in commands} == {"run", "status", "cancel"}
     monkeypatch.chdir(tmp_path)
     Path("cluster.yaml").write_text(block)
-    Path("runs/pixels").mkdir(parents=True)
+    Path("runs/flips").mkdir(parents=True)
     asked = []
     monkeypatch.setattr(cli, "run_experiments", lambda wanted, out, device, launcher: asked.append(launcher.cluster))
     monkeypatch.setattr(slurm, "check_installed", lambda: None)
