@@ -1,8 +1,8 @@
 """What SLURM says of jobs, and what it is told to do with them, through its own commands.
 
 A run that was handed to SLURM has `job.json` in its folder: the name of its job array and the number of its task in it. The
-log is <out>/jobs/<array>/<task>.log. The array's name is known before it is submitted, so that a run can be found in the queue whatever happens to the
-process that submitted it.
+log is <out>/jobs/<array>/<task>.log. The array's name is known before it is submitted, so that a run can be found in the
+queue whatever happens to the process that submitted it.
 """
 
 import shutil
