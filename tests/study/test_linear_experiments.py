@@ -62,7 +62,9 @@ def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
     made = json.loads((runs / "claims.json").read_text())
     assert made
     assert all(np.isfinite(c["measured"]) for c in made if c["n"])
-    assert "<svg" in (runs / "report" / "index.html").read_text()
+    page = (runs / "report" / "index.html").read_text()
+    assert "<svg" in page
+    assert "img-src data:" in page, "colour bars are images within the SVG"
     capsys.readouterr()
     if name in ("critical_times", "takeover", "flips", "ema", "predictor_rate"):
         assert [c["id"] for c in made if not c["holds"]] == []
