@@ -2,8 +2,8 @@
 
 Each network stays in the cache of one core, or in the registers of one block of threads, for all updates of a chunk. It is
 the arithmetic of models.population, chosen where it applies: SGD without momentum, a target without weights of its own,
-matrices that fit, float32 (on the CPU float64 too). C is compiled when first used, in a fraction of a second, for the processor it runs on: the
-library's batched product of 32 x 32 matrices reaches half of what the core can do.
+matrices that fit, float32 (on the CPU float64 too). C is compiled when first used, in a fraction of a second, for the
+processor it runs on: the library's batched product of 32 x 32 matrices reaches half of what the core can do.
 """
 
 import ctypes
