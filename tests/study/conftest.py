@@ -15,6 +15,7 @@ import psutil
 import pytest
 import torch
 
+from study import cli
 from study.experiments import flips
 from study.experiments.linear import FRACTION, HALF
 from study.running import store
@@ -166,3 +167,17 @@ def execute(out, seed, early=1.0):
 @pytest.fixture(scope="session")
 def execution():
     return execute
+
+
+@pytest.fixture
+def study(capsys):
+    """Runs a command in this process; gives its exit code and the lines on stderr. Any exception is a failure of the test."""
+
+    def run(*arguments):
+        try:
+            code = cli.main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        return code, capsys.readouterr().err.splitlines()
+
+    return run

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from study import cli
 from study.experiments import flips
 from study.experiments.linear import training
 from study.report import summary
@@ -30,15 +29,6 @@ def twenty():
         "fit", "run", "jepa", "cpu", [[1.0, 0.8, 0.5, 0.2]], [[0.4, 0.9, 0.6, 0.7]], 2, 0.1, list(range(20)), [0.05] * 20, 4,
         10, optimizer="adamw",
     ).config  # fmt: skip
-
-
-def study(*arguments, capsys):
-    """Exit code and the lines on stderr; any exception is a failure of the test."""
-    try:
-        code = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        code = stop.code
-    return code, capsys.readouterr().err.splitlines()
 
 
 def checksums(folder):
@@ -99,40 +89,40 @@ def damaged(content, draw):
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damage_is_named_and_nothing_else_changes(name, out, capsys):
+def test_damage_is_named_and_nothing_else_changes(name, out, study):
     """50 damages of each of 7 kinds of files, read by every command that reads them."""
     path, commands = place(out, name)
     content = path.read_bytes()
-    baseline = [study(*command, capsys=capsys) for command in commands]
+    baseline = [study(*command) for command in commands]
     content, before = path.read_bytes(), checksums(out)
     assert all(code == 0 for code, _ in baseline) or name == "last.ckpt"
     for changed in damaged(content, np.random.default_rng(DAMAGED.index(name))):
         path.write_bytes(changed)
         for command in commands:
-            code, lines = study(*command, capsys=capsys)
+            code, lines = study(*command)
             assert code in (1, 2), (command, changed)
             assert lines and all(line.startswith("study: ") for line in lines)
             assert str(path) in lines[0]
             assert len(lines) == 1 or name == "claims.json"
         assert checksums(out) == {**before, path: hashlib.sha256(changed).hexdigest()}
     path.write_bytes(content)
-    assert [study(*command, capsys=capsys) for command in commands] == baseline
+    assert [study(*command) for command in commands] == baseline
 
 
 NEWER = {"done": {"format": 2}, "record": {"format": 2, "sha256": ""}}
 
 
 @pytest.mark.parametrize("name", NEWER)
-def test_results_of_a_newer_version_are_refused(name, out, capsys):
+def test_results_of_a_newer_version_are_refused(name, out, study):
     path, commands = place(out, name)
     path.write_text(json.dumps(json.loads(path.read_text()) | NEWER[name]))
     for command in commands:
-        code, (line,) = study(*command, capsys=capsys)
+        code, (line,) = study(*command)
         assert code == 2
         assert line == f"study: error: {path}: its format is 2, and this version reads up to 1; update the program to read it"
 
 
-def test_results_from_before_there_were_checksums_are_read(out, capsys):
+def test_results_from_before_there_were_checksums_are_read(out, study):
     before = summary.claims(store.records(out))
     for record in out.glob("flips/*.json"):
         content = json.loads(record.read_text())
@@ -142,20 +132,20 @@ def test_results_from_before_there_were_checksums_are_read(out, capsys):
         provenance = done.with_name("provenance.json")
         content = json.loads(provenance.read_text())
         provenance.write_text(json.dumps({k: v for k, v in content.items() if k != "format"}))
-    assert study("claims", "--out", out, capsys=capsys) == (0, [])
+    assert study("claims", "--out", out) == (0, [])
     assert summary.claims(store.records(out)) == before
     table = next(out.glob("flips/*/metrics.parquet"))
     table.write_bytes(table.read_bytes()[:-50])
-    code, (line,) = study("claims", "--out", out, capsys=capsys)
+    code, (line,) = study("claims", "--out", out)
     assert code == 2 and f"{table}: not a readable table" in line
 
 
-def test_an_old_record_that_lacks_a_run_is_named(out, capsys):
+def test_an_old_record_that_lacks_a_run_is_named(out, study):
     record = next(out.glob("flips/*.json"))
     content = {k: v for k, v in json.loads(record.read_text()).items() if k not in ("format", "sha256")}
     del content["runs"]["jepa-L2"]
     record.write_text(json.dumps(content))
-    code, (line,) = study("claims", "--out", out, capsys=capsys)
+    code, (line,) = study("claims", "--out", out)
     assert code == 2 and line == f"study: error: {record}: its claims cannot be computed: 'jepa-L2'"
 
 
@@ -182,7 +172,7 @@ def fill(disk, free):
 FREE = [4096 * n for n in (0, 1, 2, 3, 4, 8, 16, 28, 48)]
 
 
-def test_a_full_disk_loses_nothing(disk, out, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_loses_nothing(disk, out, tmp_path, monkeypatch, study):
     """A training of 20 networks meets the end of the disk at many places; with space again, the same command goes on."""
     monkeypatch.chdir(disk)
     earlier = Path(shutil.copytree(out, disk / "runs"))
@@ -192,7 +182,7 @@ def test_a_full_disk_loses_nothing(disk, out, tmp_path, monkeypatch, capsys):
     failures = 0
     for free in FREE:
         fill(disk, free)
-        code, lines = study("fit", "--config", "run.yaml", capsys=capsys)
+        code, lines = study("fit", "--config", "run.yaml")
         if code == 0:
             break
         failures += 1
@@ -203,41 +193,41 @@ def test_a_full_disk_loses_nothing(disk, out, tmp_path, monkeypatch, capsys):
         assert not list(disk.rglob("*.partial"))
     assert failures > 5
     (disk / "filler").unlink()
-    assert study("fit", "--config", "run.yaml", capsys=capsys)[0] == 0
+    assert study("fit", "--config", "run.yaml")[0] == 0
     assert not list(disk.rglob("*.partial"))
     resumed = run.read(disk / "runs" / "fit" / whole.path.name)
     pd.testing.assert_frame_equal(resumed.table, whole.table, check_exact=True)
 
 
-def test_a_full_disk_keeps_claims_and_page(disk, out, capsys):
+def test_a_full_disk_keeps_claims_and_page(disk, out, study):
     """Claims and page of earlier are whole when new ones cannot be written."""
     earlier = Path(shutil.copytree(out, disk / "runs"))
-    assert study("report", "--out", earlier, capsys=capsys)[0] == 0
+    assert study("report", "--out", earlier)[0] == 0
     kept = checksums(earlier)
     fill(disk, 0)
-    code, (line,) = study("report", "--out", earlier, capsys=capsys)
+    code, (line,) = study("report", "--out", earlier)
     assert code == 2 and line == f"study: error: {earlier / 'report' / 'index.html'}: No space left on device"
     command = ("run", "flips", "--pairs", "6", "--seed", "1", "--device", "cpu", "--out", earlier)
-    code, (line,) = study(*command, capsys=capsys)
+    code, (line,) = study(*command)
     assert code == 2 and line.startswith(f"study: error: {earlier / 'flips'}") and line.endswith("No space left on device")
     assert checksums(earlier) == kept
     (disk / "filler").unlink()
-    assert study(*command, capsys=capsys) == (0, [])
+    assert study(*command) == (0, [])
 
 
-def test_results_that_can_only_be_read(disk, out, capsys):
+def test_results_that_can_only_be_read(disk, out, study):
     """Claims need no place to write; what does says so."""
     earlier = Path(shutil.copytree(out, disk / "runs"))
     shutil.rmtree(earlier / "cache")
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    code, (line,) = study("claims", "--out", earlier, capsys=capsys)
+    code, (line,) = study("claims", "--out", earlier)
     assert code == 0 and "is not kept" in line and line.endswith("Read-only file system")
     for command in (
         ["report"],
         ["run", "flips", "--pairs", "6", "--seed", "1", "--device", "cpu"],
         ["run", "flips", "--pairs", "7"],
     ):
-        code, lines = study(*command, "--out", earlier, capsys=capsys)
+        code, lines = study(*command, "--out", earlier)
         assert code == 2
         assert lines[-1].startswith(f"study: error: {earlier}") and lines[-1].endswith(": Read-only file system")
 

@@ -22,14 +22,6 @@ from study.running.training import Training
 EVIL = """<script>alert('1')</script>"'><img src=x onerror=alert(2)>&lt;"""
 
 
-def study(*arguments, capsys):
-    try:
-        code = cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        code = stop.code
-    return code, capsys.readouterr().err.splitlines()
-
-
 @pytest.fixture
 def out(runs, execution, monkeypatch):
     """An execution of four runs."""
@@ -52,13 +44,13 @@ def rewrite(path, change, signed):
 
 @pytest.mark.parametrize("signed", [True, False])
 @pytest.mark.parametrize("name", ["../../elsewhere", "/etc", "..", ".", "", "a/b", "../{run}", "a\0b", 3, None, ["a"]])
-def test_a_record_names_runs_beside_it_only(name, signed, out, capsys):
+def test_a_record_names_runs_beside_it_only(name, signed, out, study):
     (record,) = out.glob("flips/*.json")
     run = next(p.name for p in record.parent.iterdir() if p.is_dir())
     name = name.format(run=f"flips/{run}") if isinstance(name, str) else name
     rewrite(record, lambda content: content["runs"].update({"jepa-L1": name}), signed)
     for command in ("claims", "report"):
-        code, (line,) = study(command, "--out", out, capsys=capsys)
+        code, (line,) = study(command, "--out", out)
         assert code == 2
         assert line.startswith(f"study: error: {record}: expected the name of a folder beside it")
 
@@ -71,11 +63,11 @@ def test_a_run_stays_in_its_folder(names, runs):
     assert not runs.exists()
 
 
-def test_links_within_the_results_are_fine(out, tmp_path, capsys):
+def test_links_within_the_results_are_fine(out, tmp_path, study):
     run = next(p for p in (out / "flips").iterdir() if p.is_dir())
     run.rename(tmp_path / "moved")
     run.symlink_to(tmp_path / "moved")
-    assert study("claims", "--out", out, capsys=capsys) == (0, [])
+    assert study("claims", "--out", out) == (0, [])
 
 
 class Payload:
@@ -86,7 +78,7 @@ class Payload:
         return os.mkdir, (str(self.path),)
 
 
-def test_a_checkpoint_executes_nothing(runs, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_executes_nothing(runs, tmp_path, monkeypatch, study):
     """A checkpoint with a right checksum that would make a folder if it were unpickled."""
     run = training("test", "r", "jepa", "cpu", [[1.0, 0.5]], [[0.4, 0.9]], 2, 0.1, [0], [0.05], 4, 10)
     run.execute(runs)
@@ -95,7 +87,7 @@ def test_a_checkpoint_executes_nothing(runs, tmp_path, monkeypatch, capsys):
     buffer, mark = io.BytesIO(), tmp_path / "executed"
     torch.save({**content, "config": Payload(mark)}, buffer)
     path.write_bytes(buffer.getvalue() + digest(buffer.getvalue()))
-    code, (line,) = study("probe", path, capsys=capsys)
+    code, (line,) = study("probe", path)
     assert code == 2 and line.startswith(f"study: error: {path}: not a readable checkpoint")
     path.parents[1].joinpath("done").unlink()
     with pytest.raises(ValueError, match=r"last\.ckpt: holds more than numbers and text"):
@@ -106,10 +98,10 @@ def test_a_checkpoint_executes_nothing(runs, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir [executed]", "!!python/name:os.system ''"])
-def test_a_configuration_executes_nothing(tag, tmp_path, monkeypatch, capsys):
+def test_a_configuration_executes_nothing(tag, tmp_path, monkeypatch, study):
     monkeypatch.chdir(tmp_path)
     Path("run.yaml").write_text(f"model:\n  lr: {tag}\n")
-    code, (line,) = study("fit", "--config", "run.yaml", capsys=capsys)
+    code, (line,) = study("fit", "--config", "run.yaml")
     assert code == 2 and line.startswith("study: error: ")
     assert not Path("executed").exists()
 
