@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from study.running.run import Result, Run
+from study.running.result import Result
+from study.running.run import Run
 
-if TYPE_CHECKING:  # nothing is drawn to compute claims
-    from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 Results = dict[str, Result]
+Figures = dict[str, "matplotlib.figure.Figure"]  # by caption; what draws is imported by `figures`, as claims do without
 Plan = Generator[Mapping[str, Run], Results, None]
 
 
@@ -84,8 +86,8 @@ class Experiment(abc.ABC):
         )
 
     @abc.abstractmethod
-    def figures(self, results: Results) -> "dict[str, Figure]":
-        """Figures by caption."""
+    def figures(self, results: Results) -> Figures:
+        """Figures made from the tables."""
 
     @classmethod
     def statement(cls) -> str:
@@ -100,15 +102,14 @@ class Experiment(abc.ABC):
 
 def final(result: Result, metric: str) -> NDArray:
     """The last value of a metric, one per network."""
-    rows = result.table[result.table["metric"] == metric]
-    if rows.empty:
-        raise ValueError(f"{result.path}: its table has no metric {metric!r}; delete the folder and run it again")
-    return rows[rows["step"] == rows["step"].max()].sort_values("network")["value"].to_numpy()
+    network, step, _, value = result.rows(metric)
+    last = step == step.max()
+    return value[last][np.argsort(network[last])]
 
 
 def curves(result: Result, metric: str) -> tuple[NDArray, NDArray, NDArray]:
     """Steps [T], gradient-flow times [T, N] and values [T, N] of a metric."""
-    rows = result.table[result.table["metric"] == metric].sort_values(["step", "network"], kind="stable")
-    steps = rows["step"].unique()
-    shape = (len(steps), len(rows) // len(steps))
-    return steps, rows["time"].to_numpy().reshape(shape), rows["value"].to_numpy().reshape(shape)
+    network, step, time, value = result.rows(metric)
+    order = np.lexsort((network, step))
+    steps = np.unique(step)
+    return steps, time[order].reshape(len(steps), -1), value[order].reshape(len(steps), -1)

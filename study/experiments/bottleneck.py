@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
-from study.report import figures
 from study.report.statistics import binomial
 from study.theory import exact, flow
 from study.theory.flow import Objective
@@ -133,7 +131,9 @@ class Bottleneck(LinearExperiment):
                     rows.append(row)
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         lam, rho = self.features()
         kept = {(o, L): self.sets(results, o, L)["kept"] for o in OBJECTIVES for L in DEPTHS}
         caption = (

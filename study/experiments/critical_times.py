@@ -14,12 +14,10 @@ feature's own fixed point. Remainders, whose differences are far below any integ
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
-from study.report import figures
 from study.theory import asymptotic, exact, flow
 from study.theory.flow import Objective
 
@@ -144,7 +142,9 @@ class CriticalTimes(LinearExperiment):
         leading = asymptotic.critical_time(objective, 1.0, RHO, depth, SMALL[:, None])
         return exact.critical_time(objective, 1.0, RHO, depth, SMALL[:, None], FRACTION) - leading
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         measured = {(o, L): read(results[f"{o}-L{L}"], f"crossing/{HALF}") for o in OBJECTIVES for L in EPS}
         caption = (
             "Critical time (half of the own fixed point) over the initial scale eps at lambda = 1. Dots: integrated networks; "

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Experiment, Plan, Results
+from study.experiments.base import Claim, Experiment, Figures, Plan, Results
 from study.experiments.linear import FRACTION, TARGETS, first_reached, trained_gains, training
-from study.report import figures
 from study.running.run import Run
 from study.theory import exact, flow
 
@@ -179,7 +177,9 @@ class Dynamics(Experiment):
         )
         return [slow, order]
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         panels = {(o, L): self.gains(results, o, L) for o, L in self.roles()}
         base = {s: next(i for i, (_, t, m) in enumerate(self.networks()) if t == s and m == 1) for s in SETS}
         out = {}

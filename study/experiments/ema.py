@@ -15,14 +15,12 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.integrate import solve_ivp
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, LinearExperiment, read
-from study.report import figures
 from study.theory import exact, flow
 from study.theory.predictions import ema_rates, slow_teacher_time
 
@@ -118,7 +116,9 @@ class Ema(LinearExperiment):
                              **{f"t*, rho = {r:g}": f"{t:.4g}" for r, t in zip(RHO, trained[i], strict=True)}})  # fmt: skip
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         panels = {}
         for L in DEPTHS:
             stop = exact.critical_time("jepa", LAM, RHO, L, EPS, FRACTION)

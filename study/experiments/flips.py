@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
-from study.report import figures
 from study.report.statistics import binomial
 from study.theory import asymptotic, exact
 from study.theory.flow import Objective
@@ -31,6 +29,11 @@ def flip_depth(first: NDArray) -> NDArray:
     """Smallest depth from which on feature a comes first at every depth, from first [depths, pairs]; one more than the
     largest depth where it never does."""
     return DEPTHS[0] + len(DEPTHS) - np.logical_and.accumulate(first[::-1], axis=0).sum(0)
+
+
+def far(predicted: NDArray) -> NDArray:
+    """Which orders, given as t_a / t_b, are farther than 1 % from the boundary."""
+    return np.abs(predicted - 1) > 0.01
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Flips(LinearExperiment):
         return lam, np.stack([rho_a, 0.6 + (rho_a - 0.6) * draw[2]], 1)
 
     def plan(self) -> Plan:
-        if not (self.far("jepa").all(0).any() and self.far("mae")[1:].any()):
+        if not (far(self.predicted("jepa")).all(0).any() and far(self.predicted("mae"))[1:].any()):
             raise ValueError(
                 f"all {self.pairs} pairs of seed {self.seed} lie at the boundary; give more --pairs or another --seed"
             )
@@ -75,13 +78,8 @@ class Flips(LinearExperiment):
 
     def predicted(self, objective: Objective) -> NDArray:
         """Exact t_a / t_b [depths, pairs]."""
-        lam, rho = self.features()
-        times = [exact.critical_time(objective, lam, rho, L, self.eps, FRACTION) for L in DEPTHS]
-        return np.array([t[:, 0] / t[:, 1] for t in times])
-
-    def far(self, objective: Objective) -> NDArray:
-        """Which predicted orders are farther than 1 % from the boundary [depths, pairs]."""
-        return np.abs(self.predicted(objective) - 1) > 0.01
+        times = exact.critical_time(objective, *self.features(), np.array(DEPTHS)[:, None, None], self.eps, FRACTION)
+        return times[..., 0] / times[..., 1]
 
     def leading(self) -> NDArray:
         """Leading-order t_a / t_b of JEPA [depths, pairs]."""
@@ -96,12 +94,10 @@ class Flips(LinearExperiment):
 
     def claims(self, results: Results) -> list[Claim]:
         predicted, trained = self.predicted("jepa"), self.trained(results, "jepa")
-        far = self.far("jepa").all(0)
-        right = (flip_depth(predicted < 1) == flip_depth(trained < 1))[far]
+        right = (flip_depth(predicted < 1) == flip_depth(trained < 1))[far(predicted).all(0)]
         low, high = binomial(int(right.sum()), right.size)
         mae, exact_mae = self.trained(results, "mae")[1:], self.predicted("mae")[1:]
-        apart = self.far("mae")[1:]
-        agree = ((mae < 1) == (exact_mae < 1))[apart]
+        agree = ((mae < 1) == (exact_mae < 1))[far(exact_mae)]
         return [
             self.claim(
                 "depth-jepa", f"JEPA, depths 1 to {DEPTHS[-1]}, eps = {self.eps:g}: share of pairs farther than 1 % from the boundary "
@@ -138,7 +134,9 @@ class Flips(LinearExperiment):
             for i, L in enumerate(DEPTHS)
         ]
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         depths = {
             "exact theory": flip_depth(self.predicted("jepa") < 1),
             "leading order": flip_depth(self.leading() < 1),

@@ -14,12 +14,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, integration, read
-from study.report import figures
 from study.report.statistics import binomial
 from study.running.run import Run
 from study.theory import exact, flow, generative
@@ -138,7 +136,9 @@ class Generative(LinearExperiment):
             rows.append(row)
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         shares = {
             model: {
                 o: [(n, r.mean(), *binomial(int(r.sum()), r.size)) for n in SAMPLES for r in [self.right(results, model, o, n)]]

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from study.experiments.base import Experiment, curves
-from study.running.run import Result, Run
+from study.running.result import Result, Rows
+from study.running.run import Run
 from study.theory import exact, flow
 from study.theory.flow import Objective
 
@@ -145,7 +146,13 @@ def first_reached(times: NDArray, gain: NDArray, level: NDArray) -> NDArray:
 
 def read(result: Result, metric: str) -> NDArray:
     """The last values [N, f] of a metric recorded per feature, such as "gain" or "crossing/<level>"."""
-    rows = result.table[result.table["metric"].str.fullmatch(rf"{metric}/\d+")]
-    rows = rows.assign(feature=rows["metric"].str.rsplit("/", n=1).str[1].astype(int))
-    last = rows.sort_values("step", kind="stable").groupby(["network", "feature"])["value"].last()
-    return last.unstack("feature").to_numpy()
+    features = sum(name.startswith(f"{metric}/") for name in result.metrics)
+    return np.stack([last(result.rows(f"{metric}/{feature}")) for feature in range(max(features, 1))], axis=1)
+
+
+def last(rows: Rows) -> NDArray:
+    """The value [N] of each network at its own last step."""
+    order = np.argsort(rows.step, kind="stable")
+    found = np.full(rows.network.max() + 1, np.nan)
+    found[rows.network[order]] = rows.value[order]  # the last one stays
+    return found

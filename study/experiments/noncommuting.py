@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, OBJECTIVES, LinearExperiment, integration, read
-from study.report import figures
 from study.report.statistics import interval
 from study.running.run import Run
 from study.theory import exact, flow
@@ -122,7 +120,9 @@ class Noncommuting(LinearExperiment):
             for o in OBJECTIVES
         ]
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         panels = {
             (o, L): (self.times(o, L), read(results[f"{o}-L{L}"], f"crossing/{FRACTION:g} of final"))
             for o in OBJECTIVES

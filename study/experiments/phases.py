@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
-from study.report import figures
 from study.report.statistics import binomial
 from study.theory import exact
 from study.theory.flow import Objective
@@ -120,7 +118,9 @@ class Phases(LinearExperiment):
             rows.append(row)
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         x, y = np.linspace(*RHO_B, 121), np.linspace(*LAM_A, 121)
         lam, rho = features(y[:, None], x[None, :])
         panels = {

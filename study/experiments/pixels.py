@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from study.experiments.base import Claim, Experiment, Plan, Results, curves, final
+from study.experiments.base import Claim, Experiment, Figures, Plan, Results, curves, final
 from study.experiments.linear import TARGETS
-from study.report import figures
 from study.report.statistics import interval, spread
 from study.running.run import Run
 from study.theory.flow import Objective
@@ -193,7 +191,7 @@ class Pixels(Experiment):
                 for name, metric in metrics.items():
                     row[name] = spread(100 * final(result, metric), 1)
                 for name, metric in zip(("share, linear map", "share, Jacobian"), SHARES, strict=True):
-                    known = metric in set(result.table["metric"])
+                    known = metric in result.metrics
                     row[name] = spread(final(result, metric), 3) if known else "same"
                 for by in ("rho", "lam"):
                     row[f"top-16 overlap with {by}"] = spread(final(result, f"linear/overlap/{by}"), 2)
@@ -203,7 +201,9 @@ class Pixels(Experiment):
                 rows.append(row)
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         finals = {(o, e): results[f"{o}-{e}"] for e in ENCODERS for o in TARGETS}
         probe = {k: curves(r, VALIDATION)[::2] for k, r in finals.items()}
         share = {k: curves(r, SHARES[0])[::2] for k, r in finals.items()}

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import LinearExperiment, read
-from study.report import figures
 from study.theory.predictions import final_encoder
 
 RHO = np.array([0.5, 0.7, 0.9, 1.1])
@@ -112,7 +110,9 @@ class PredictorRate(LinearExperiment):
             )
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         kappa = np.logspace(-1, 3, 200)
         panels = {}
         for L, (j, head) in itertools.product(DEPTHS, enumerate(HEADS)):

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import (
     FRACTION,
     HALF,
@@ -31,7 +30,6 @@ from study.experiments.linear import (
     trained_gains,
     training,
 )
-from study.report import figures
 from study.report.statistics import interval
 from study.running.run import Run
 from study.theory import exact, flow
@@ -143,7 +141,9 @@ class Robustness(LinearExperiment):
             rows.append(row)
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         found = {v: {o: self.correlations(results, o, v) for o in OBJECTIVES} for v in (*INITS, *OPTIMISERS)}
         caption = (
             f"Rank correlation of critical times (half of the own fixed point) with the exact theory's for balanced weights, depth "

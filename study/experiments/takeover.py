@@ -17,12 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import FRACTION, HALF, LinearExperiment, read
-from study.report import figures
 from study.report.statistics import interval
 from study.running.run import Run
 from study.theory import exact, flow
@@ -123,7 +121,9 @@ class Takeover(LinearExperiment):
             rows.append(row)
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         panels = {}
         for objective, L in CASES:
             times = self.times(results, objective, L)

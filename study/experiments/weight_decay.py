@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results
 from study.experiments.linear import OBJECTIVES, LinearExperiment, read
-from study.report import figures
 from study.running.run import Run
 from study.theory.flow import Objective
 from study.theory.predictions import decayed_gain, escape_rate, largest_decay
@@ -147,7 +145,9 @@ class WeightDecay(LinearExperiment):
             })  # fmt: skip
         return rows
 
-    def figures(self, results: Results) -> dict[str, Figure]:
+    def figures(self, results: Results) -> Figures:
+        from study.report import figures
+
         rho = np.linspace(RHO.min(), RHO.max(), 100)
         panels = {}
         for objective, L in itertools.product(OBJECTIVES, DEPTHS):

@@ -44,12 +44,13 @@ def render(records: list[Record], out: Path) -> Path:
     Of an experiment that was executed often, the last executions are shown and the others counted, so that the page stays
     small.
     """
-    experiments, summaries = [], []
-    for name, group in groupby(records, key=lambda record: record.name):
-        executions = list(group)
-        shown = {record.path for record in sorted(executions, key=lambda record: record.finished)[-SHOWN:]}
-        made = [(record, summarise(record, record.path in shown)) for record in executions]
-        summaries += [summary for _, summary in made]
+    by_name = {name: list(group) for name, group in groupby(records, key=lambda record: record.name)}
+    last = [sorted(executions, key=lambda record: record.finished)[-SHOWN:] for executions in by_name.values()]
+    shown = {record.path for executions in last for record in executions}
+    summaries = dict(zip((record.path for record in records), summarise(records, shown), strict=True))
+    experiments = []
+    for name, executions in by_name.items():
+        made = [(record, summaries[record.path]) for record in executions]
         by_claim: dict[str, list[tuple[str, Claim]]] = {}
         for record, summary in made:
             for claim in summary.claims:
@@ -59,10 +60,10 @@ def render(records: list[Record], out: Path) -> Path:
                 "name": name,
                 "sections": [(record, summary) for record, summary in made if record.path in shown],
                 "executions": len(made),
-                "across": [across(claims) for claims in by_claim.values()] if len(made) > len(shown) else [],
+                "across": [across(claims) for claims in by_claim.values()] if len(made) > SHOWN else [],
             }
         )
-    claims = [claim for summary in summaries for claim in summary.claims]
+    claims = [claim for summary in summaries.values() for claim in summary.claims]
     environment = Environment(loader=PackageLoader("study.report", "."), autoescape=True, trim_blocks=True)
     environment.filters["number"] = number
     page = environment.get_template("page.html.j2").render(
@@ -72,7 +73,7 @@ def render(records: list[Record], out: Path) -> Path:
         holding=sum(c.holds for c in claims),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=sum(len(record.runs) for record in records),
-        networks=sum(summary.networks for summary in summaries),
+        networks=sum(summary.networks for summary in summaries.values()),
         seconds=round(sum(record.seconds for record in records)),
     )
     path = Path(out) / "report" / "index.html"

@@ -3,7 +3,10 @@ has changed, as thousands of tables take minutes to read."""
 
 import dataclasses
 import json
+import os
 import sys
+from collections.abc import Collection
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,8 +14,12 @@ from typing import Any
 
 import study
 from study.experiments.base import Claim
-from study.running.files import checksum, write
+from study.running.files import checksum
+from study.running.pool import pool
 from study.running.store import Record
+
+RUNS = 500  # of which the claims take about as long as another process takes to begin
+MOST = 4  # processes, each of which takes some 150 MB
 
 
 @dataclass(frozen=True)
@@ -24,55 +31,95 @@ class Summary:
     section: dict[str, Any] | None
 
 
-def summarise(record: Record, shown: bool = False) -> Summary:
-    """The summary of a record, with its section where it is `shown`."""
-    path = record.path.parents[1] / "cache" / record.name / record.path.name
-    key = checksum(f"{_code()} {record.key}".encode())
-    kept = _kept(path, key)
-    if kept and (kept.section or not shown):
-        return kept
-    made = json.dumps(_made(record, shown), default=str)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, json.dumps({"key": key, "sha256": checksum(made.encode()), "summary": made}))
-    except OSError as error:
-        _note(f"what was computed of {record.path.parent} is not kept: {path.parent}: {error.strerror}")
-    return _read(made)
+def summarise(records: list[Record], shown: Collection[Path] = ()) -> list[Summary]:
+    """The summaries of records, with the sections of those whose path is `shown`.
+
+    Raises:
+        ValueError: the claims of a record cannot be computed of its tables.
+        ChildProcessError: a process that computed them was killed.
+    """
+    found = {record.path: kept for record in records if (kept := _kept(record, record.path in shown))}
+    # Those with figures first, as they take longest.
+    missing = sorted((r for r in records if r.path not in found), key=lambda record: record.path not in shown)
+    workers = min(MOST, os.cpu_count() or 1, sum(len(record.runs) for record in missing) // RUNS)
+    if workers > 1:
+        orders = {str(record.path): order(record, record.path in shown) for record in missing}
+        with closing(pool(orders, [{"OMP_NUM_THREADS": "1"}] * workers, "study.report.summary:carry_out")) as answers:
+            for path, _, answer in answers:
+                if "impossible" in answer:
+                    raise ValueError(answer["impossible"])
+                found[Path(path)] = _read(answer["made"])
+    else:
+        found |= {record.path: _read(_make(record, record.path in shown)) for record in missing}
+    return [found[record.path] for record in records]
 
 
-def claims(found: list[Record]) -> list[Claim]:
+def claims(records: list[Record]) -> list[Claim]:
     """All claims, as the tables give them."""
-    return [claim for record in found for claim in summarise(record).claims]
+    return [claim for summary in summarise(records) for claim in summary.claims]
 
 
-def _made(record: Record, shown: bool) -> dict[str, Any]:
+def order(record: Record, shown: bool) -> dict[str, Any]:
+    """What `carry_out` needs, as it can be written as JSON."""
+    return {"record": json.loads(json.dumps(dataclasses.asdict(record), default=str)), "shown": shown}
+
+
+def carry_out(asked: dict[str, Any]) -> dict[str, str]:
+    """The summary that `order` asked for, or why it is impossible."""
+    record = asked["record"]
+    runs = {role: Path(path) for role, path in record["runs"].items()}
+    try:
+        return {"made": _make(Record(**record | {"path": Path(record["path"]), "runs": runs}), asked["shown"])}
+    except ValueError as error:
+        return {"impossible": str(error)}
+
+
+def _make(record: Record, shown: bool) -> str:
+    """Compute a summary, and keep it."""
+    key = _key(record)  # before the tables are read, as this checks them
     experiment, results = record.experiment(), record.results()
     try:
         found = experiment.claims(results)
     except (KeyError, ValueError) as error:  # a record from before there were checksums may lack a run
         raise ValueError(f"{record.path}: its claims cannot be computed: {error}") from error
-    made = {
+    content = {
         "claims": [dataclasses.asdict(claim) for claim in found],
-        "networks": sum(result.table["network"].nunique() for result in results.values()),
+        "networks": sum(result.networks for result in results.values()),
         "section": None,
     }
     if shown:
         from study.report.section import section  # draws
 
-        made["section"] = section(record, experiment, results)
+        content["section"] = section(record, experiment, results)
+    made, path = json.dumps(content, default=str), _path(record)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"key": key, "sha256": checksum(made.encode()), "summary": made}))
+    except OSError as error:
+        _note(f"what was computed of {record.path.parent} is not kept: {path.parent}: {error.strerror}")
     return made
 
 
-def _kept(path: Path, key: str) -> Summary | None:
-    """What was kept, where it is whole and of this key."""
+def _path(record: Record) -> Path:
+    return record.path.parents[1] / "cache" / record.name / record.path.name
+
+
+def _key(record: Record) -> str:
+    return checksum(f"{_code()} {record.key}".encode())
+
+
+def _kept(record: Record, shown: bool) -> Summary | None:
+    """What was kept, where it is whole, of this record, these tables and this code, and has the section that is wanted."""
+    path = _path(record)
     if not path.exists():
         return None
     try:
         content = json.loads(path.read_bytes())
-        whole = content["key"] == key and content["sha256"] == checksum(content["summary"].encode())
+        whole = content["key"] == _key(record) and content["sha256"] == checksum(content["summary"].encode())
     except (ValueError, KeyError, TypeError, AttributeError):  # damaged: it can be made again
         return None
-    return _read(content["summary"]) if whole else None
+    kept = _read(content["summary"]) if whole else None
+    return kept if kept and (kept.section or not shown) else None
 
 
 def _read(made: str) -> Summary:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from study.experiments.base import Experiment, Results
 from study.running import store
-from study.running.run import Result, Run
+from study.running.result import Result
+from study.running.run import Run
 from study.running.training import Diverged
 
 

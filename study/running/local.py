@@ -12,10 +12,11 @@ from rich.console import Console
 
 from study.running.capacity import HEADROOM, Need, free_bytes
 from study.running.launcher import Launcher, report
-from study.running.order import error_of, order
+from study.running.order import CARRY_OUT, error_of, order
 from study.running.parts import split
 from study.running.pool import Place, pool
-from study.running.run import Result, Run, read
+from study.running.result import Result
+from study.running.run import Run, read
 from study.running.training import Diverged
 
 CORES = 4  # of a process of the pool: on fewer, one process that uses all cores is as fast and starts at once
@@ -58,7 +59,7 @@ class Local(Launcher):
         waiting = {role: run for role, run in batch.items() if not (folders[role] / "done").exists()}
         orders = {role: order(run, Path(out), folders[role], command, self.splitting) for role, run in waiting.items()}
         diverged: dict[str, Diverged] = {}
-        with closing(pool(orders, room([run.need() for run in waiting.values()]))) as answers:
+        with closing(pool(orders, room([run.need() for run in waiting.values()]), CARRY_OUT)) as answers:
             for role, seconds, failed in answers:
                 if failed is None:
                     report(role, seconds, folders[role], console)

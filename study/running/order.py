@@ -9,6 +9,8 @@ from study.running.integration import Integration, Stalled
 from study.running.parts import split
 from study.running.run import Run, failure
 
+CARRY_OUT = "study.running.order:carry_out"  # for a pool
+
 
 def order(run: Run, out: Path, folder: Path, command: str, splitting: bool) -> dict[str, Any]:
     """What `carry_out` needs to do the run, whose folder under `out` is given; can be written as JSON."""

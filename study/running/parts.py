@@ -12,7 +12,8 @@ import torch
 from study.observers.loss import Diverged
 from study.running.capacity import Need
 from study.running.integration import Stalled
-from study.running.run import Result, Run, begun, finish, stored
+from study.running.result import Result
+from study.running.run import Run, begun, finish, stored
 
 PER_NETWORK = {"seeds", "eps", "lr", "weight_decay", "kappa", "until", "tau", "head", "perturbation"}
 PER_LIST = {"lam", "rho", "signal", "gamma", "noise", "levels"}  # where they are lists of lists

@@ -1,4 +1,4 @@
-"""A pool of processes that carry out orders of runs."""
+"""A pool of processes that carry out orders."""
 
 import json
 import os
@@ -12,11 +12,11 @@ from subprocess import PIPE
 from typing import IO, Any
 
 Place = dict[str, str]  # what is set in the environment of one process
-Failure = dict[str, Any]
 
 
-def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tuple[str, float, Failure | None]]:
-    """Carry out orders, one process in each place; yields their names as they end, with seconds and what failed.
+def pool(orders: dict[str, dict[str, Any]], places: list[Place], carry_out: str) -> Generator[tuple[str, float, Any]]:
+    """Carry out orders, one process in each place; yields their names as they end, with seconds and the answer of the function
+    `carry_out`, which is given as module:name.
 
     Plain processes with pipes: multiprocessing's would outlive a parent that is killed.
 
@@ -40,7 +40,7 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tu
             raise lost(worker, item[0]) from None
 
     with ExitStack() as stack:
-        command = [sys.executable, "-m", "study.running.worker"]
+        command = [sys.executable, "-m", "study.running.worker", carry_out]
         workers = [
             stack.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=os.environ | place))
             for place in places
@@ -65,4 +65,4 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place]) -> Generator[tu
 
 
 def lost(worker: subprocess.Popen[str], role: str) -> ChildProcessError:
-    return ChildProcessError(f"{role}: its process ended with exit code {worker.wait()} before the run was done")
+    return ChildProcessError(f"{role}: its process ended with exit code {worker.wait()} before it was done")

@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ import yaml
 
 from study.running.files import checksum, component, read_json, supported, write
 from study.running.lock import locked
+from study.running.result import Result
 
 if TYPE_CHECKING:  # who only reads finished runs need not wait until these are imported
     import pandas as pd
@@ -30,48 +30,7 @@ if TYPE_CHECKING:  # who only reads finished runs need not wait until these are 
     from study.running.capacity import Need
 
 FORMAT = 1  # of a run's folder; one without a number is from before there were checksums
-COLUMNS = ["run", "network", "step", "time", "metric", "value"]
 CHECKED = ("config.yaml", "provenance.json", "metrics.parquet")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run: its folder, and what the files in it hold."""
-
-    path: Path
-
-    @cached_property
-    def table(self) -> "pd.DataFrame":
-        """Columns run, network, step, time, metric, value.
-
-        Raises:
-            ValueError: it is not such a table.
-        """
-        import pandas as pd
-        import pyarrow as pa
-
-        path = self.path / "metrics.parquet"
-        try:
-            table = pd.read_parquet(path)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            raise ValueError(f"{path}: not a readable table ({error}); delete {self.path} and run again") from error
-        if list(table.columns) != COLUMNS:
-            raise ValueError(
-                f"{path}: expected the columns {COLUMNS}, found {list(table.columns)}; delete {self.path} and run again"
-            )
-        return table
-
-    @property
-    def config(self) -> dict[str, Any]:
-        path = self.path / "config.yaml"
-        try:
-            return yaml.safe_load(path.read_bytes())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: damaged, not readable as YAML ({error})") from error
-
-    @property
-    def provenance(self) -> dict[str, Any]:
-        return read_json(self.path / "provenance.json")
 
 
 @dataclass(frozen=True)
@@ -128,10 +87,14 @@ def verify(path: Path) -> dict[str, str]:
     """Checksums of a finished run's files, which are as they were when it ended.
 
     Raises:
-        ValueError: one is damaged, or the run is from a newer version; names the file.
+        ValueError: one is missing or damaged, or the run is from a newer version; names the file.
     """
     done, again = path / "done", f"restore it, or delete {path} and run again"
-    if not done.stat().st_size:
+    try:
+        size = done.stat().st_size
+    except FileNotFoundError:
+        raise ValueError(f"{path}: the run is not finished (no file `done`); run its experiment again") from None
+    if not size:
         made = read_json(path / "provenance.json")
         if not isinstance(made, dict) or "format" in made:
             raise ValueError(f"{done}: damaged, it is empty; {again}")
@@ -184,7 +147,8 @@ def finish(path: Path, frame: "pd.DataFrame", device: "torch.device", command: s
 
     frame.insert(0, "run", path.name)
     content = io.BytesIO()
-    frame.to_parquet(content, index=False)
+    # Bounds of columns and Arrow's own schema make up most of a small table, and nothing uses them.
+    frame.to_parquet(content, index=False, write_statistics=False, store_schema=False)
     made = {"format": FORMAT, **provenance.collect(device, command, seconds)}
     write(path / "provenance.json", json.dumps(made, indent=1))
     write(path / "metrics.parquet", content.getvalue())

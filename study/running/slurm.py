@@ -20,7 +20,8 @@ from study.running.failed import failed
 from study.running.files import read_json
 from study.running.launcher import Launcher, report
 from study.running.order import error_of, order
-from study.running.run import Result, Run, identity, read, write
+from study.running.result import Result
+from study.running.run import Run, identity, read, write
 from study.running.training import Diverged
 
 Queue = Mapping[tuple[str, int], scheduler.Entry]

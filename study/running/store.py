@@ -10,14 +10,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from study.experiments import EXPERIMENTS
 from study.experiments.base import Claim, Experiment, Results
 from study.running.files import checksum, component, read_json, supported, write
-from study.running.run import Result, identity, verify
+from study.running.result import Result
+from study.running.run import identity, verify
 
 FORMAT = 1  # of a record; one without a number is from before there were checksums
 FIELDS = {"options", "runs", "command", "seconds", "finished"}
@@ -33,7 +34,6 @@ class Record:
     command: str
     seconds: float
     finished: str
-    key: str  # checksum of the record and of its runs' files
 
     @property
     def name(self) -> str:
@@ -44,6 +44,22 @@ class Record:
     def variant(self) -> str:
         """Hash of the options."""
         return self.path.stem
+
+    @cached_property
+    def key(self) -> str:
+        """Checksum of the record and of its runs' files, all of which are checked.
+
+        Raises:
+            ValueError: one is missing, damaged or from a newer version; names it.
+        """
+        content = [
+            self.options,
+            {role: path.name for role, path in self.runs.items()},
+            self.command,
+            self.seconds,
+            self.finished,
+        ]
+        return checksum(json.dumps([content, [verify(path) for path in self.runs.values()]], sort_keys=True).encode())
 
     def experiment(self) -> Experiment:
         """The experiment with the options of this execution.
@@ -94,20 +110,18 @@ def place(experiment: Experiment, out: Path) -> Path:
 
 
 def records(out: Path) -> list[Record]:
-    """All executions under `out`, in the order of the experiments' list; every file behind them is checked.
+    """All executions under `out`, in the order of the experiments' list.
 
     Raises:
-        ValueError: there is none, or a file of one is missing, damaged or from a newer version.
+        ValueError: there is none, or one is damaged or from a newer version.
     """
-    checked = cache(_checked)  # executions share runs
     found = []
     for name in EXPERIMENTS:
         for path in sorted((Path(out) / name).glob("*.json")):
             content = _content(path)
             runs = {role: path.parent / component(run, path) for role, run in content["runs"].items()}
-            key = checksum(json.dumps([content, *map(checked, runs.values())], sort_keys=True).encode())
             fields = {name: content[name] for name in ("options", "command", "seconds", "finished")}
-            found.append(Record(path=path, runs=runs, key=key, **fields))
+            found.append(Record(path=path, runs=runs, **fields))
     if not found:
         raise ValueError(f"{out}: no finished experiment there; do `study run dynamics` or `study reproduce` first")
     return found
@@ -122,12 +136,6 @@ def _content(path: Path) -> dict[str, Any]:
         if content.pop("sha256", "") != _signed(content):
             raise ValueError(f"{path}: damaged, its checksum is wrong; {again}")
     return content
-
-
-def _checked(run: Path) -> dict[str, str]:
-    if not (run / "done").exists():
-        raise ValueError(f"{run}: the run is not finished (no file `done`); run its experiment again")
-    return verify(run)
 
 
 def save_claims(made: list[Claim], out: Path) -> None:

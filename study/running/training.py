@@ -27,7 +27,8 @@ from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events
 from study.running.preemption import Preemption
-from study.running.run import Result, Run, begun, finish, stored, write_failure
+from study.running.result import Result
+from study.running.run import Run, begun, finish, stored, write_failure
 
 __all__ = ["Diverged", "StudyCLI", "Training"]
 PROCESSES = {"devices", "num_nodes", "strategy"}

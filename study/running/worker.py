@@ -1,9 +1,11 @@
-"""A process of the local pool: reads orders of runs from its input, one JSON line each, and answers null or the failure.
+"""A process of a pool: python -m study.running.worker MODULE:FUNCTION. Reads orders from its input, one JSON line each, and
+answers with what the function makes of them.
 
 It ends when its input does, and so when the process that started it is gone.
 """
 
 import json
+import pkgutil
 import sys
 
 from study.running.signals import Preempted, caught
@@ -13,10 +15,7 @@ def main() -> int:
     answers, sys.stdout = sys.stdout, sys.stderr
     with caught():
         try:
-            from study.running.order import carry_out
-            from study.running.training import quiet
-
-            quiet()
+            carry_out = pkgutil.resolve_name(sys.argv[1])
             for line in sys.stdin:
                 print(json.dumps(carry_out(json.loads(line))), file=answers, flush=True)
         except Preempted as stop:

@@ -14,7 +14,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicHermiteSpline
 from scipy.special import exprel
 
 from study.theory.flow import Objective, check, fixed_point, rate
@@ -131,6 +130,8 @@ def trajectory(objective: Objective, t: ArrayLike, lam: ArrayLike, rho: ArrayLik
     Raises:
         ValueError: a negative time, or values no mode can have.
     """
+    from scipy.interpolate import CubicHermiteSpline  # takes longer to import than many times take to compute
+
     check(objective, lam, rho, depth, eps)
     t, lam, rho, L, eps = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (t, lam, rho, depth, eps)))
     if not (np.isfinite(t) & (t >= 0)).all():

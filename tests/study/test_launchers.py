@@ -25,7 +25,7 @@ from study.running import local, pool, scheduler, slurm, status
 from study.running.cluster import Cluster
 from study.running.local import Local
 from study.running.lock import Owner, locked, owner
-from study.running.order import carry_out, error_of, order
+from study.running.order import CARRY_OUT, carry_out, error_of, order
 from study.running.run import write_failure
 from study.running.training import Diverged, Training
 
@@ -73,7 +73,7 @@ def test_a_pool_that_loses_a_process_ends_the_others(runs):
     thread = threading.Thread(target=kill)
     thread.start()
     with pytest.raises(ChildProcessError, match="a: its process ended with exit code -9"):
-        list(pool.pool(orders, PLACES))
+        list(pool.pool(orders, PLACES, CARRY_OUT))
     thread.join()
     assert not any(owner(folder) for folder in folders.values())
     assert not (folders["b"] / "done").exists()
@@ -115,8 +115,8 @@ def test_what_the_system_refuses_elsewhere_is_raised_here(runs, monkeypatch):
 
 def test_a_process_that_dies_before_its_order_is_named(monkeypatch):
     monkeypatch.setattr(sys, "executable", "false")
-    with pytest.raises(ChildProcessError, match="a: its process ended with exit code 1 before the run was done"):
-        list(pool.pool({"a": {"much": "x" * 2**20}}, PLACES[:1]))
+    with pytest.raises(ChildProcessError, match="a: its process ended with exit code 1 before it was done"):
+        list(pool.pool({"a": {"much": "x" * 2**20}}, PLACES[:1], CARRY_OUT))
 
 
 def test_a_reader_that_goes_away_is_no_error():

@@ -4,16 +4,19 @@ The whole measure: python -m pytest tests/study/test_many_runs.py -m slow -s
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 
 from study import cli
 from study.experiments import flips
 from study.report import page, section, summary
 from study.running import store
+from study.running.pool import pool
+from study.running.result import Result
 
 # In a small process between this large one and the command, as a process starts with the peak memory of the one it comes from.
 MEASURE = """
@@ -36,13 +39,13 @@ def few(runs, execution, monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """The tables that were read."""
-    made, read_parquet = [], pd.read_parquet
+    made, read_table = [], Result._columns.func
 
-    def noted(path):
-        made.append(path)
-        return read_parquet(path)
+    def noted(result):
+        made.append(result.path)
+        return read_table(result)
 
-    monkeypatch.setattr(pd, "read_parquet", noted)
+    monkeypatch.setattr(Result._columns, "func", noted)
     return made
 
 
@@ -108,6 +111,38 @@ def test_every_claim_of_equal_name_is_compared(few, capsys):
     (few / "claims.json").write_text(json.dumps(content))
     assert cli.main(["claims", "--out", str(few)]) == 1
     assert f"{content[0]['id']}: measured is" in capsys.readouterr().err
+
+
+@pytest.fixture
+def at_once(runs, execution, monkeypatch):
+    """Records of two executions, whose claims two processes compute; gives how many did."""
+    for seed in range(2):
+        execution(runs, seed)
+    used = []
+    monkeypatch.setattr(summary, "RUNS", 16)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(summary, "pool", lambda orders, places, name: used.append(len(places)) or pool(orders, places, name))
+    return used
+
+
+def test_processes_at_once_compute_what_one_does(runs, at_once, monkeypatch):
+    found = store.records(runs)
+    made = summary.summarise(found, {found[0].path})
+    assert at_once == [2]
+    assert made == summary.summarise(found, {found[0].path}), "kept"
+    shutil.rmtree(runs / "cache")
+    monkeypatch.setattr(summary, "RUNS", 1000)
+    assert made == summary.summarise(store.records(runs), {found[0].path})
+    assert at_once == [2]
+    assert made[0].section and not made[1].section
+
+
+def test_what_is_damaged_is_named_by_processes_at_once(runs, at_once, study):
+    folder = next(iter(store.records(runs)[1].runs.values()))
+    (folder / "metrics.parquet").write_bytes(b"x")
+    code, lines = study("claims", "--out", runs)
+    assert code == 2 and at_once == [2]
+    assert len(lines) == 1 and str(folder / "metrics.parquet") in lines[0]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from study.running import scheduler
 from study.running import slurm as launchers
 from study.running.cluster import Cluster
 from study.running.lock import owner
-from study.running.order import order
+from study.running.order import CARRY_OUT, order
 from study.running.pool import pool
 from study.running.run import read
 from study.running.status import Runs
@@ -89,7 +89,7 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
     assert " Restarts=1 " in shown, "it was requeued once, by itself or by the scheduler"
     whole = {role: made.folder(runs.parent / "whole") for role, made in batch.items()}
     orders = {role: order(made, runs.parent / "whole", whole[role], "test", False) for role, made in batch.items()}
-    assert [failed for _, _, failed in pool(orders, [{"OMP_NUM_THREADS": "1"}] * 2)] == [None] * len(ROLES)
+    assert [failed for _, _, failed in pool(orders, [{"OMP_NUM_THREADS": "1"}] * 2, CARRY_OUT)] == [None] * len(ROLES)
     for role, folder in whole.items():
         pd.testing.assert_frame_equal(results[role].table, read(folder).table, check_exact=True)
 
@@ -106,7 +106,7 @@ def test_cancelled_jobs_stay_cancelled_and_are_reported(slurm, launch, runs, cap
     slurm.until(lambda: not scheduler.tasks())
     assert all((folder / "checkpoints" / "previous.ckpt").exists() for folder in folders), "the last is that of the signal"
     assert all(list(folder.glob("events*")) for folder in folders), "each process writes as a first one does"
-    with pytest.raises(ChildProcessError, match=r"first: job ended before the run was done; last line of .*0\.log: "):
+    with pytest.raises(ChildProcessError, match=r"first: job ended before it was done; last line of .*0\.log: "):
         raise launchers.outcome("first", folders[0])
     capsys.readouterr()
     assert cli.main(["status", "--out", str(runs)]) == 0
