@@ -1,9 +1,9 @@
 """Figures: drawn from arrays, without pyplot's global state. Axes carry units; theory is a line, measurement a dot."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from study.report.statistics import interval
 from study.theory import asymptotic, exact, flow
+
+if TYPE_CHECKING:  # takes as long to import as a figure to draw
+    import pandas
 
 COLOURS: dict[flow.Objective, str] = {"jepa": "#0b6e99", "mae": "#c4501b"}
 STYLES = {"mlp": "-", "linear": "--"}
@@ -157,7 +160,7 @@ def overlaps(curves: Mapping[str, Mapping[Key, Curve]], chance: float) -> Figure
     return figure
 
 
-def probe(table: pd.DataFrame) -> Figure:
+def probe(table: "pandas.DataFrame") -> Figure:
     """Test accuracy by encoder and tap: one dot per network, a bar for the mean."""
     groups = list(table.groupby(["encoder", "tap"], sort=False))
     figure = Figure(figsize=(1.3 * len(groups) + 1.5, 3.6), layout="constrained")
