@@ -62,7 +62,7 @@ class Slurm(Launcher):
         folders = {role: run.folder(out) for role, run in batch.items()}
         waiting = {role: folder for role, folder in folders.items() if not (folder / "done").exists()}
         if waiting:
-            queue = scheduler.tasks()
+            queue = settled(waiting, console)
             gone = [role for role, folder in waiting.items() if not in_queue(folder, queue)]
             if gone:
                 orders = [order(batch[role], Path(out), folders[role], command, self.splitting) for role in gone]
@@ -123,6 +123,21 @@ def script_of(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
 def in_queue(folder: Path, queue: Queue) -> scheduler.Entry | None:
     job = scheduler.job_of(folder)
     return queue.get(job.key) if job else None
+
+
+def settled(waiting: Mapping[str, Path], console: Console) -> Queue:
+    """The queue, once no job of these runs is COMPLETING: such a job has ended, perhaps before its runs were done."""
+    told = False
+    while True:
+        queue = scheduler.tasks()
+        entries = {role: in_queue(folder, queue) for role, folder in waiting.items()}
+        ending = [role for role, entry in entries.items() if entry and entry.state == "COMPLETING"]
+        if not ending:
+            return queue
+        if not told:
+            console.print(f"  waiting for earlier jobs to end: {', '.join(ending)}", highlight=False, soft_wrap=True)
+        told = True
+        time.sleep(SHORTEST)
 
 
 def wait(waiting: Mapping[str, Path], console: Console) -> None:

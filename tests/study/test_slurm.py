@@ -2,10 +2,14 @@
 
 import dataclasses
 import os
+import shlex
 import signal
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from rich.console import Console
 
 from study import cli
@@ -18,8 +22,10 @@ from study.running.order import CARRY_OUT, order
 from study.running.pool import pool
 from study.running.run import read
 from study.running.status import Runs
+from study.running.training import Training
 
 pytest.importorskip("submitit", reason="needs the extra `cluster`")
+ROOT = Path(__file__).parents[2]
 ROLES = ("preempted", "requeued", "killed")
 LOW = Cluster(partition="low", setup=["export OMP_NUM_THREADS=1"])
 
@@ -101,16 +107,53 @@ def test_cancelled_jobs_stay_cancelled_and_are_reported(slurm, launch, runs, cap
         launch(batch, dataclasses.replace(LOW, nodes=2, runs_per_job=2), wait=False)
     folders = [made.folder(runs) for made in batch.values()]
     slurm.until(lambda: all((folder / "checkpoints" / "last.ckpt").exists() for folder in folders), 120)
-    assert len(scheduler.tasks()) == 1
+    before = [task.id for task in scheduler.tasks().values()]
+    assert len(before) == 1
+    assert cli.main(["cancel", "test", "--out", str(runs)]) == 0
+    with pytest.raises(KeyboardInterrupt):  # at once, while the processes still write their checkpoints
+        launch(batch, dataclasses.replace(LOW, nodes=2, runs_per_job=2), wait=False)
+    assert "waiting for earlier jobs to end: first, second" in capsys.readouterr().out
+    after = [task.id for task in scheduler.tasks().values()]
+    assert len(after) == 1 and after != before
     assert cli.main(["cancel", "test", "--out", str(runs)]) == 0
     slurm.until(lambda: not scheduler.tasks())
     assert all((folder / "checkpoints" / "previous.ckpt").exists() for folder in folders), "the last is that of the signal"
     assert all(list(folder.glob("events*")) for folder in folders), "each process writes as a first one does"
-    with pytest.raises(ChildProcessError, match=r"first: job ended before it was done; last line of .*0\.log: "):
+    with pytest.raises(ChildProcessError, match=r"first: job ended before the run was done; last line of .*0\.log: "):
         raise launchers.outcome("first", folders[0])
     capsys.readouterr()
     assert cli.main(["status", "--out", str(runs)]) == 0
     assert "2 failed" in capsys.readouterr().out
+
+
+def test_one_training_on_two_nodes_is_requeued_and_equals_one_process(slurm, runs, tmp_path):
+    """By DDP, with the command of docs/resume.md."""
+    config = run("r", updates=2000).config
+    made = Training("fit", "run", config)
+    folder, log = made.folder(runs), tmp_path / "job.log"
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    fit = [sys.executable, "-m", "study.cli", "fit", "--config", "run.yaml"]
+    processes = ["--trainer.num_nodes", "2", "--trainer.devices", "1", "--trainer.strategy", "ddp"]
+    number = scheduler.command(
+        "sbatch", "--parsable", "--partition=low", "--nodes=2", "--ntasks-per-node=1", "--requeue", "--open-mode=append",
+        f"--chdir={tmp_path}", f"--output={log}",
+        # The nodes of this SLURM have no addresses of their own.
+        f"--export=ALL,PYTHONPATH={ROOT},OMP_NUM_THREADS=1,MASTER_ADDR=127.0.0.1",
+        f"--wrap=srun --ntasks-per-node 1 --kill-on-bad-exit {shlex.join([*fit, *processes])}",
+    ).strip()  # fmt: skip
+
+    def ended():
+        return not scheduler.command("squeue", "--me", "--noheader")
+
+    slurm.until(lambda: (folder / "checkpoints" / "last.ckpt").exists() or ended(), 120)
+    scheduler.command("scontrol", "requeue", number)
+    slurm.until(lambda: (folder / "done").exists() or ended(), 180)
+    assert (folder / "done").exists(), log.read_text()
+    assert log.read_text().count("interrupted by SIGTERM") == 2, "both processes were told"
+    slurm.until(ended)
+    assert log.read_text().count("\nrun: ") == 1, "the first process alone speaks"
+    alone = made.execute(tmp_path / "alone").table
+    pd.testing.assert_frame_equal(read(folder).table, alone, rtol=1e-11, atol=1e-13)
 
 
 def test_what_slurm_refuses_is_said_in_its_words(launch, runs):
