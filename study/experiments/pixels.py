@@ -119,7 +119,7 @@ class Pixels(Experiment):
 
     def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Run], Results, list[float]]:
         """Rates that do not diverge over a whole training, best validation probe first."""
-        from study.running.training import Diverged
+        from study.observers.loss import Diverged
 
         role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
         while rates:
@@ -132,7 +132,7 @@ class Pixels(Experiment):
         raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
 
     def plan(self) -> Plan:
-        from study.running.training import Diverged
+        from study.observers.loss import Diverged
 
         seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:

@@ -1,13 +1,12 @@
 """Checkpoints of a run: the last two, each written whole or not at all, and checked before it is read."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from study.running.files import naming
+from study.running.files import checksum, flush, naming
 
 
 class Checkpoint(Callback):
@@ -57,17 +56,8 @@ class Checkpoint(Callback):
         checkpoint["config"] = self.config
 
 
-def flush(path: Path) -> None:
-    """Make a file, or a folder's list of names, outlast a power failure."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def digest(content: bytes) -> bytes:
-    return b"sha256:" + hashlib.sha256(content).hexdigest().encode()
+    return f"sha256:{checksum(content)}".encode()
 
 
 def damage(path: Path) -> str:

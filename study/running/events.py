@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
 
 class Events(TensorBoardLogger):
@@ -19,3 +21,13 @@ class Events(TensorBoardLogger):
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from None
             raise
+
+
+class Rewind(Callback):
+    """Has TensorBoard forget what was logged after the checkpoint that a training goes on from, as it is logged again."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step and trainer.is_global_zero:
+            first = trainer.global_step * trainer.datamodule.chunk + 1  # type: ignore[attr-defined]
+            started = Event(step=first, session_log=SessionLog(status=SessionLog.START))
+            trainer.logger.experiment.file_writer.add_event(started)  # type: ignore[union-attr]

@@ -32,14 +32,21 @@ def write(path: Path, content: str | bytes) -> None:
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")  # another process may write the same file
     with naming(path):
         try:
-            with partial.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+            flush(partial)
             os.replace(partial, path)
         except BaseException:  # a signal, too
             partial.unlink(missing_ok=True)
             raise
+
+
+def flush(path: Path) -> None:
+    """Make a file, or a folder's list of names, outlast a power failure."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def checksum(content: bytes) -> str:

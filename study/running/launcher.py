@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from study.experiments.base import Experiment, Results
+from study.observers.loss import Diverged
 from study.running import store
 from study.running.result import Result
 from study.running.run import Run
-from study.running.training import Diverged
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need, free_bytes
 from study.running.launcher import Launcher, report
 from study.running.order import CARRY_OUT, error_of, order
@@ -17,7 +18,6 @@ from study.running.parts import split
 from study.running.pool import Place, pool
 from study.running.result import Result
 from study.running.run import Run, read
-from study.running.training import Diverged
 
 CORES = 4  # of a process of the pool: on fewer, one process that uses all cores is as fast and starts at once
 

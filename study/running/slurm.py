@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
+from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.cluster import Cluster
 from study.running.failed import failed
@@ -22,7 +23,6 @@ from study.running.launcher import Launcher, report
 from study.running.order import error_of, order
 from study.running.result import Result
 from study.running.run import Run, identity, read, write
-from study.running.training import Diverged
 
 Queue = Mapping[tuple[str, int], scheduler.Entry]
 SHORTEST, LONGEST = 1.0, 15.0  # seconds between two looks at the queue

@@ -25,12 +25,11 @@ from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
-from study.running.events import Events
+from study.running.events import Events, Rewind
 from study.running.preemption import Preemption
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored, write_failure
 
-__all__ = ["Diverged", "StudyCLI", "Training"]
 PROCESSES = {"devices", "num_nodes", "strategy"}
 CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
 
@@ -133,13 +132,14 @@ class Training(Run):
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
         preemption = Preemption(saver)
-        logger = Events(path, name="", version="")
+        logger = Events(path, name="", version="", default_hp_metric=False)
         options, learner, data = cli.build()
         shown = sys.stderr.isatty()
         options |= {
             "accelerator": config["trainer"]["accelerator"],
             "devices": 1 if options["devices"] == "auto" else options["devices"],
             "callbacks": [
+                Rewind(),
                 table,
                 Loss(every=chunk),
                 *(options["callbacks"] or []),

@@ -12,11 +12,11 @@ import sys
 from study.running.signals import Preempted, caught
 
 
-def main() -> int:
+def main(name: str) -> int:
     answers, sys.stdout = sys.stdout, sys.stderr
     with caught():
         try:
-            carry_out = pkgutil.resolve_name(sys.argv[1])
+            carry_out = pkgutil.resolve_name(name)
             gc.freeze()  # what was imported stays, and need not be looked through each time that memory is tidied
             for line in sys.stdin:
                 print(json.dumps(carry_out(json.loads(line))), file=answers, flush=True)
@@ -26,4 +26,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

@@ -4,13 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from study.experiments.linear import training
+from study.observers import Table
 from study.running.checkpoint import Checkpoint, damage, newest
 from study.running.lock import locked
 
@@ -73,6 +76,35 @@ def test_no_damage_goes_unseen(runs, monkeypatch):
         assert damage(copy)
     assert damage(path) == ""
     assert torch.load(path, weights_only=True)["state_dict"]
+
+
+def test_tensorboard_shows_what_is_logged_again_once(runs, monkeypatch):
+    """Killed two chunks after a checkpoint."""
+    whole = run().execute(runs / "whole")
+    record = Table.record
+
+    def die(self, trainer, step, *rest, **more):
+        record(self, trainer, step, *rest, **more)
+        if step == 28:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Table, "record", die)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run().execute(runs / "cut")
+    time.sleep(1)  # files of events are read in the order of their names, which have seconds
+    resumed = run().execute(runs / "cut")
+
+    def curves(path):
+        """By tag: what TensorBoard shows, and what the files hold."""
+        shown, held = (EventAccumulator(str(path), purge_orphaned_data=purge).Reload() for purge in (True, False))
+        steps = [{tag: [e.step for e in read.Tensors(tag)] for tag in read.Tags()["tensors"]} for read in (shown, held)]
+        steps += [{tag: [e.step for e in read.Scalars(tag)] for tag in read.Tags()["scalars"]} for read in (shown, held)]
+        return steps[0] | steps[2], steps[1] | steps[3]
+
+    shown, held = curves(resumed.path)
+    assert len(list(resumed.path.glob("events*"))) == 2 and shown != held
+    assert shown == curves(whole.path)[0]
 
 
 def test_nothing_to_resume(tmp_path):

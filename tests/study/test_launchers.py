@@ -21,13 +21,14 @@ from rich.console import Console
 
 from study import cli
 from study.experiments.linear import training
+from study.observers.loss import Diverged
 from study.running import local, pool, scheduler, slurm, status
 from study.running.cluster import Cluster
 from study.running.local import Local
 from study.running.lock import Owner, locked, owner
 from study.running.order import CARRY_OUT, carry_out, error_of, order
 from study.running.run import write_failure
-from study.running.training import Diverged, Training
+from study.running.training import Training
 
 PLACES = [{"OMP_NUM_THREADS": "1"}] * 2
 

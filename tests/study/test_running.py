@@ -13,8 +13,9 @@ import torch
 import yaml
 
 from study import cli
+from study.observers.loss import Diverged
 from study.running.run import identity
-from study.running.training import Diverged, Training
+from study.running.training import Training
 
 SMALL = ["--size", "8", "--count", "300", "--directions", "6", "--updates", "20", "--batch", "16", "--seeds", "2"]
 

@@ -14,7 +14,7 @@ from study.experiments.linear import training
 from study.running import integration, job, signals, worker
 from study.running.checkpoint import Checkpoint
 from study.running.failed import failed
-from study.running.order import error_of, order
+from study.running.order import CARRY_OUT, error_of, order
 from study.running.signals import ASKING, Preempted, caught
 
 UPDATES, CHUNK = 200, 10
@@ -145,7 +145,7 @@ def test_a_process_of_a_job_takes_its_own_gpu(bound, used, task):
 def test_a_process_of_a_pool_can_be_cancelled(monkeypatch):
     monkeypatch.setattr(sys, "stdout", sys.stdout)  # which it gives up
     monkeypatch.setattr(sys, "stdin", map(signal.raise_signal, [signal.SIGINT]))
-    assert worker.main() == 128 + signal.SIGINT
+    assert worker.main(CARRY_OUT) == 128 + signal.SIGINT
 
 
 def test_who_ends_a_run_does_not_have_its_job_requeued(monkeypatch):
