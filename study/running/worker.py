@@ -22,6 +22,8 @@ def main(name: str) -> int:
                 print(json.dumps(carry_out(json.loads(line))), file=answers, flush=True)
         except Preempted as stop:
             return 128 + stop.number
+        finally:
+            gc.unfreeze()  # for the interpreter's end
     return 0
 
 
