@@ -119,9 +119,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     from study.report import board, page, summary
     from study.running import store
     from study.running.launcher import perform
-    from study.running.training import quiet
 
-    quiet()
     console = Console()
     device, done = launcher.device(device), set()
     for name, options in wanted:
@@ -152,9 +150,8 @@ def study_fit(arguments: list[str]) -> int:
     """One Lightning run by LightningCLI: --config FILE, --print_config, --help."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    from study.running.training import StudyCLI, Training, quiet
+    from study.running.training import StudyCLI, Training
 
-    quiet()
     cli = StudyCLI(arguments)
     result = Training("fit", "run", cli.resolved()).execute(Path("runs"), " ".join(["study", *sys.argv[1:]]))
     rank_zero_only(print)(f"run: {result.path}")

@@ -19,7 +19,7 @@ from study.report import figures
 from study.running.checkpoint import damage
 from study.running.files import write
 from study.running.local import device_of
-from study.running.training import StudyCLI, quiet
+from study.running.training import StudyCLI
 
 
 def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPixels]:
@@ -53,7 +53,6 @@ def probe(path: Path, images: str | None, root: Path | None, download: bool, dev
 
     The ridge strength is chosen on the validation split; the test split is read once per row.
     """
-    quiet()
     changes: dict[str, Any] = {}
     if images is not None:
         changes = {"images": images, "root": None if root is None else str(root), "download": download}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from study.experiments.base import Experiment, curves
-from study.running.result import Result, Rows
+from study.running.result import Result
 from study.running.run import Run
 from study.theory import exact, flow
 from study.theory.flow import Objective
@@ -145,14 +145,26 @@ def first_reached(times: NDArray, gain: NDArray, level: NDArray) -> NDArray:
 
 
 def read(result: Result, metric: str) -> NDArray:
-    """The last values [N, f] of a metric recorded per feature, such as "gain" or "crossing/<level>"."""
+    """The last values [N, f] of a metric recorded per feature, such as "gain" or "crossing/<level>".
+
+    Raises:
+        ValueError: there are none, or some of a network are missing.
+    """
     features = sum(name.startswith(f"{metric}/") for name in result.metrics)
-    return np.stack([last(result.rows(f"{metric}/{feature}")) for feature in range(max(features, 1))], axis=1)
+    return np.stack([last(result, f"{metric}/{feature}") for feature in range(max(features, 1))], axis=1)
 
 
-def last(rows: Rows) -> NDArray:
-    """The value [N] of each network at its own last step."""
+def last(result: Result, metric: str) -> NDArray:
+    """The value [N] of each network at its own last step.
+
+    Raises:
+        ValueError: there is none of some network.
+    """
+    rows = result.rows(metric)
     order = np.argsort(rows.step, kind="stable")
-    found = np.full(rows.network.max() + 1, np.nan)
+    found, known = np.empty(result.networks), np.zeros(result.networks, dtype=bool)
     found[rows.network[order]] = rows.value[order]  # the last one stays
+    known[rows.network] = True
+    if not known.all():
+        raise ValueError(f"{result.path}: its table has no {metric!r} of network {known.argmin()}; delete it and run it again")
     return found

@@ -1,22 +1,18 @@
-"""What claims and page need of a record, kept under <out>/cache: computed anew only where a table, the record or the code
-has changed, as thousands of tables take minutes to read."""
+"""What claims and page need of records: computed only where it was not kept, by several processes where that is much."""
 
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Collection
 from contextlib import closing
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import study
 from study.experiments.base import Claim
-from study.running.files import checksum
+from study.report import kept
 from study.running.pool import pool
-from study.running.store import Record
+from study.running.store import Record, load
 
 RUNS = 500  # of which the claims take about as long as another process takes to begin
 MOST = 4  # processes, each of which takes some 150 MB
@@ -32,22 +28,25 @@ class Summary:
 
 
 def summarise(records: list[Record], shown: Collection[Path] = ()) -> list[Summary]:
-    """The summaries of records, with the sections of those whose path is `shown`.
+    """The summaries of records, with the sections of those whose path is `shown`. The files of all runs are checked.
 
     Raises:
-        ValueError: the claims of a record cannot be computed of its tables.
-        ChildProcessError: a process that computed them was killed.
+        ValueError: a file is missing or damaged, or claims cannot be computed of the tables; names it.
+        OSError: a file cannot be read.
+        ChildProcessError: a process that computed summaries was killed.
     """
-    found = {record.path: kept for record in records if (kept := _kept(record, record.path in shown))}
-    # Those with figures first, as they take longest.
-    missing = sorted((r for r in records if r.path not in found), key=lambda record: record.path not in shown)
-    workers = min(MOST, os.cpu_count() or 1, sum(len(record.runs) for record in missing) // RUNS)
+    found = {record.path: _read(made) for record in records if (made := kept.load(record))}
+    missing = [r for r in records if r.path not in found or (r.path in shown and not found[r.path].section)]
+    missing.sort(key=lambda record: record.path not in shown)  # those with figures first, as they take longest
+    workers = min(MOST, cores(), len(missing), sum(len(record.runs) for record in missing) // RUNS)
     if workers > 1:
-        orders = {str(record.path): order(record, record.path in shown) for record in missing}
+        orders = {str(record.path): {"record": str(record.path), "shown": record.path in shown} for record in missing}
         with closing(pool(orders, [{"OMP_NUM_THREADS": "1"}] * workers, "study.report.summary:carry_out")) as answers:
             for path, _, answer in answers:
                 if "impossible" in answer:
                     raise ValueError(answer["impossible"])
+                if "refused" in answer:
+                    raise OSError(*answer["refused"])
                 found[Path(path)] = _read(answer["made"])
     else:
         found |= {record.path: _read(_make(record, record.path in shown)) for record in missing}
@@ -59,24 +58,24 @@ def claims(records: list[Record]) -> list[Claim]:
     return [claim for summary in summarise(records) for claim in summary.claims]
 
 
-def order(record: Record, shown: bool) -> dict[str, Any]:
-    """What `carry_out` needs, as it can be written as JSON."""
-    return {"record": json.loads(json.dumps(dataclasses.asdict(record), default=str)), "shown": shown}
-
-
-def carry_out(asked: dict[str, Any]) -> dict[str, str]:
-    """The summary that `order` asked for, or why it is impossible."""
-    record = asked["record"]
-    runs = {role: Path(path) for role, path in record["runs"].items()}
+def carry_out(order: dict[str, Any]) -> dict[str, Any]:
+    """What a process of the pool answers: the summary of a record, or what is wrong."""
     try:
-        return {"made": _make(Record(**record | {"path": Path(record["path"]), "runs": runs}), asked["shown"])}
+        return {"made": _make(load(Path(order["record"])), order["shown"])}
     except ValueError as error:
         return {"impossible": str(error)}
+    except OSError as error:
+        return {"refused": [error.errno, error.strerror, error.filename and str(error.filename)]}
+
+
+def cores() -> int:
+    """Those that this process may use, where the system says so."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make(record: Record, shown: bool) -> str:
     """Compute a summary, and keep it."""
-    key = _key(record)  # before the tables are read, as this checks them
+    kept.key(record)  # checks the files before they are read
     experiment, results = record.experiment(), record.results()
     try:
         found = experiment.claims(results)
@@ -91,51 +90,11 @@ def _make(record: Record, shown: bool) -> str:
         from study.report.section import section  # draws
 
         content["section"] = section(record, experiment, results)
-    made, path = json.dumps(content, default=str), _path(record)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"key": key, "sha256": checksum(made.encode()), "summary": made}))
-    except OSError as error:
-        _note(f"what was computed of {record.path.parent} is not kept: {path.parent}: {error.strerror}")
+    made = json.dumps(content, default=str)
+    kept.keep(record, made)
     return made
-
-
-def _path(record: Record) -> Path:
-    return record.path.parents[1] / "cache" / record.name / record.path.name
-
-
-def _key(record: Record) -> str:
-    return checksum(f"{_code()} {record.key}".encode())
-
-
-def _kept(record: Record, shown: bool) -> Summary | None:
-    """What was kept, where it is whole, of this record, these tables and this code, and has the section that is wanted."""
-    path = _path(record)
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(path.read_bytes())
-        whole = content["key"] == _key(record) and content["sha256"] == checksum(content["summary"].encode())
-    except (ValueError, KeyError, TypeError, AttributeError):  # damaged: it can be made again
-        return None
-    kept = _read(content["summary"]) if whole else None
-    return kept if kept and (kept.section or not shown) else None
 
 
 def _read(made: str) -> Summary:
     content = json.loads(made)
     return Summary([Claim(**claim) for claim in content["claims"]], content["networks"], content["section"])
-
-
-@cache
-def _code() -> str:
-    """Checksum of the code that makes claims and figures of tables."""
-    root = Path(study.__path__[0])
-    folders = [*(root / name for name in ("experiments", "theory", "report")), root.parent / "datamodules"]
-    return checksum(b"".join(path.read_bytes() for folder in folders for path in sorted(folder.glob("*.py"))))
-
-
-@cache
-def _note(line: str) -> None:
-    """Say a thing once."""
-    print(f"study: {line}", file=sys.stderr)

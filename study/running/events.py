@@ -1,4 +1,5 @@
-"""TensorBoard's scalars of a run; a full disk is an error of the file system, as it is elsewhere."""
+"""TensorBoard's scalars of a run: a full disk is an error of the file system, as it is elsewhere, and what is logged again after
+an interruption is shown once."""
 
 from collections.abc import Mapping
 

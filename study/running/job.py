@@ -35,9 +35,7 @@ def work(orders: list[dict]) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local_rank]
     from study.running.order import carry_out, resumes
     from study.running.run import failure
-    from study.running.training import quiet
 
-    quiet()
     share, worked = orders[rank::processes], False
     places = [Path(order["folder"]) for order in share]
     for order, place in zip(share, places, strict=True):

@@ -29,12 +29,11 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, and what the files in it hold. They are read when they are asked for, the table once."""
+    """A finished run: its folder, and what the files in it hold. They are read when they are asked for."""
 
     path: Path
 
-    @cached_property
-    def _columns(self) -> "pa.Table":
+    def _read(self) -> "pa.Table":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -47,28 +46,31 @@ class Result:
             raise ValueError(
                 f"{path}: expected the columns {COLUMNS}, found {table.column_names}; delete {self.path} and run again"
             )
+        if not table.num_rows:
+            raise ValueError(f"{path}: expected a table with rows, found none; delete {self.path} and run again")
         return table
 
     @property
     def table(self) -> "pd.DataFrame":
-        """Columns run, network, step, time, metric, value.
+        """Columns run, network, step, time, metric, value; read anew each time.
 
         Raises:
             ValueError: it is not such a table.
         """
-        return self._columns.to_pandas()
+        return self._read().to_pandas()
 
     @cached_property
     def _blocks(self) -> "tuple[dict[str, slice], list[NDArray]]":
         """The columns of `Rows`, sorted by metric, and where each metric's rows lie in them."""
         import numpy as np
 
-        metric = self._columns["metric"].combine_chunks().dictionary_encode()
+        table = self._read()
+        metric = table["metric"].combine_chunks().dictionary_encode()
         number = metric.indices.to_numpy()
         order = np.argsort(number, kind="stable")
         ends = np.cumsum(np.bincount(number)).tolist()
         where = dict(zip(metric.dictionary.to_pylist(), map(slice, [0, *ends[:-1]], ends), strict=True))
-        return where, [self._columns[name].to_numpy()[order] for name in Rows._fields]
+        return where, [table[name].to_numpy()[order] for name in Rows._fields]
 
     @property
     def metrics(self) -> Collection[str]:

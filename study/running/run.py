@@ -75,11 +75,18 @@ def read(path: Path) -> Result:
 
 
 def checksums(path: Path) -> dict[str, str]:
-    """Of the files of a run that matter later."""
+    """Of the files of a run that matter later.
+
+    Raises:
+        ValueError: one is missing.
+    """
     found = {}
     for name in CHECKED:
-        with open(f"{path}/{name}", "rb", buffering=0) as file:  # thousands at a time: half the time of pathlib's way
-            found[name] = checksum(file.read())
+        try:
+            with open(f"{path}/{name}", "rb", buffering=0) as file:  # thousands at a time: half the time of pathlib's way
+                found[name] = checksum(file.read())
+        except FileNotFoundError:
+            raise ValueError(f"{path}/{name}: missing; restore it, or delete {path} and run again") from None
     return found
 
 

@@ -63,6 +63,7 @@ class Slurm(Launcher):
         waiting = {role: folder for role, folder in folders.items() if not (folder / "done").exists()}
         if waiting:
             queue = settled(waiting, console)
+            waiting = {role: folder for role, folder in waiting.items() if not (folder / "done").exists()}  # meanwhile
             gone = [role for role, folder in waiting.items() if not in_queue(folder, queue)]
             if gone:
                 orders = [order(batch[role], Path(out), folders[role], command, self.splitting) for role in gone]
@@ -127,17 +128,17 @@ def in_queue(folder: Path, queue: Queue) -> scheduler.Entry | None:
 
 def settled(waiting: Mapping[str, Path], console: Console) -> Queue:
     """The queue, once no job of these runs is COMPLETING: such a job has ended, perhaps before its runs were done."""
-    told = False
+    pause = 0.0
     while True:
         queue = scheduler.tasks()
         entries = {role: in_queue(folder, queue) for role, folder in waiting.items()}
         ending = [role for role, entry in entries.items() if entry and entry.state == "COMPLETING"]
         if not ending:
             return queue
-        if not told:
+        if not pause:
             console.print(f"  waiting for earlier jobs to end: {', '.join(ending)}", highlight=False, soft_wrap=True)
-        told = True
-        time.sleep(SHORTEST)
+        pause = min(1.5 * pause, LONGEST) or SHORTEST
+        time.sleep(pause)
 
 
 def wait(waiting: Mapping[str, Path], console: Console) -> None:

@@ -115,16 +115,21 @@ def records(out: Path) -> list[Record]:
     Raises:
         ValueError: there is none, or one is damaged or from a newer version.
     """
-    found = []
-    for name in EXPERIMENTS:
-        for path in sorted((Path(out) / name).glob("*.json")):
-            content = _content(path)
-            runs = {role: path.parent / component(run, path) for role, run in content["runs"].items()}
-            fields = {name: content[name] for name in ("options", "command", "seconds", "finished")}
-            found.append(Record(path=path, runs=runs, **fields))
+    found = [load(path) for name in EXPERIMENTS for path in sorted((Path(out) / name).glob("*.json"))]
     if not found:
         raise ValueError(f"{out}: no finished experiment there; do `study run dynamics` or `study reproduce` first")
     return found
+
+
+def load(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        ValueError: it is damaged or from a newer version.
+    """
+    content = _content(path)
+    runs = {role: path.parent / component(run, path) for role, run in content.pop("runs").items()}
+    return Record(path=path, runs=runs, **{name: content[name] for name in FIELDS - {"runs"}})
 
 
 def _content(path: Path) -> dict[str, Any]:

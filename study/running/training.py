@@ -45,6 +45,7 @@ class StudyCLI(LightningCLI):
     """LightningCLI of a Learner on Pairs. It only parses; `build` makes the objects once the run has its folder."""
 
     def __init__(self, args: dict[str, Any] | list[str]) -> None:
+        quiet()
         super().__init__(
             models.Learner,
             datamodules.Pairs,
@@ -121,7 +122,6 @@ class Training(Run):
             Preempted: a signal asked for the end; the checkpoint is that of the update it came in.
             ValueError: the configuration is impossible; nothing was written.
         """
-        quiet()
         cli = self.cli()
         config = cli.resolved()
         path = self.folder(out, config)
@@ -132,7 +132,7 @@ class Training(Run):
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
         preemption = Preemption(saver)
-        logger = Events(path, name="", version="", default_hp_metric=False)
+        logger = Events(path, name="", version="")
         options, learner, data = cli.build()
         shown = sys.stderr.isatty()
         options |= {
@@ -172,10 +172,14 @@ class Training(Run):
             # first one: they go on from the last checkpoint, after which nothing is left to do.
             if alone and (done := stored(path)):
                 return done
-            logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
             checkpoint, note = newest(saver.path.parent)
             if note and first:
                 print(f"study: {note}", file=sys.stderr)
+            if not checkpoint and first:  # it starts again from update 0
+                for events in path.glob("events.out.tfevents.*"):
+                    events.unlink()
+            if not checkpoint:
+                logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
             start = time.monotonic()
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -78,14 +78,15 @@ def test_no_damage_goes_unseen(runs, monkeypatch):
     assert torch.load(path, weights_only=True)["state_dict"]
 
 
-def test_tensorboard_shows_what_is_logged_again_once(runs, monkeypatch):
-    """Killed two chunks after a checkpoint."""
+@pytest.mark.parametrize(("update", "files"), [(8, 1), (28, 2)])
+def test_tensorboard_shows_what_is_logged_again_once(runs, monkeypatch, update, files):
+    """Killed before the first checkpoint, and two chunks after one."""
     whole = run().execute(runs / "whole")
     record = Table.record
 
     def die(self, trainer, step, *rest, **more):
         record(self, trainer, step, *rest, **more)
-        if step == 28:
+        if step == update:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -103,8 +104,9 @@ def test_tensorboard_shows_what_is_logged_again_once(runs, monkeypatch):
         return steps[0] | steps[2], steps[1] | steps[3]
 
     shown, held = curves(resumed.path)
-    assert len(list(resumed.path.glob("events*"))) == 2 and shown != held
+    assert len(list(resumed.path.glob("events*"))) == files and (shown != held) == (files == 2)
     assert shown == curves(whole.path)[0]
+    assert any(tag.startswith("_hparams_") for tag in EventAccumulator(str(resumed.path)).Reload().summary_metadata)
 
 
 def test_nothing_to_resume(tmp_path):

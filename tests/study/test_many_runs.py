@@ -4,16 +4,16 @@ The whole measure: python -m pytest tests/study/test_many_runs.py -m slow -s
 """
 
 import json
-import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from study import cli
 from study.experiments import flips
-from study.report import page, section, summary
+from study.report import kept, page, section, summary
 from study.running import store
 from study.running.pool import pool
 from study.running.result import Result
@@ -39,13 +39,13 @@ def few(runs, execution, monkeypatch):
 @pytest.fixture
 def read(monkeypatch):
     """The tables that were read."""
-    made, read_table = [], Result._columns.func
+    made, read_table = [], Result._read
 
     def noted(result):
         made.append(result.path)
         return read_table(result)
 
-    monkeypatch.setattr(Result._columns, "func", noted)
+    monkeypatch.setattr(Result, "_read", noted)
     return made
 
 
@@ -69,25 +69,25 @@ def test_claims_that_were_kept_are_those_of_the_tables(few):
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"key": 1, "sha256": 2, "summary": 3}'])
 def test_damage_to_what_was_kept_does_no_harm(few, damage):
     before = summary.claims(store.records(few))
-    for kept in (few / "cache" / "flips").iterdir():
-        kept.write_bytes(damage)
+    for path in (few / "cache" / "flips").iterdir():
+        path.write_bytes(damage)
     assert summary.claims(store.records(few)) == before
 
 
 def test_a_forged_claim_is_not_believed(few):
     before = summary.claims(store.records(few))
     forged = 0
-    for kept in (few / "cache" / "flips").iterdir():
-        content = kept.read_text()
+    for path in (few / "cache" / "flips").iterdir():
+        content = path.read_text()
         forged += content.count(r"\"holds\": false")
-        kept.write_text(content.replace(r"\"holds\": false", r"\"holds\": true"))
+        path.write_text(content.replace(r"\"holds\": false", r"\"holds\": true"))
     assert forged
     assert summary.claims(store.records(few)) == before
 
 
 def test_other_code_computes_anew(few, read, monkeypatch):
     summary.claims(store.records(few))
-    monkeypatch.setattr(summary, "_code", lambda: "other")
+    monkeypatch.setattr(kept, "_code", lambda: "other")
     summary.claims(store.records(few))
     assert len(read) == 64
 
@@ -120,7 +120,7 @@ def at_once(runs, execution, monkeypatch):
         execution(runs, seed)
     used = []
     monkeypatch.setattr(summary, "RUNS", 16)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(summary, "cores", lambda: 2)
     monkeypatch.setattr(summary, "pool", lambda orders, places, name: used.append(len(places)) or pool(orders, places, name))
     return used
 
@@ -137,12 +137,13 @@ def test_processes_at_once_compute_what_one_does(runs, at_once, monkeypatch):
     assert made[0].section and not made[1].section
 
 
-def test_what_is_damaged_is_named_by_processes_at_once(runs, at_once, study):
-    folder = next(iter(store.records(runs)[1].runs.values()))
-    (folder / "metrics.parquet").write_bytes(b"x")
-    code, lines = study("claims", "--out", runs)
-    assert code == 2 and at_once == [2]
-    assert len(lines) == 1 and str(folder / "metrics.parquet") in lines[0]
+@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"x"), Path.unlink, lambda path: (path.unlink(), path.mkdir())])
+def test_what_is_damaged_is_named_by_processes_at_once(runs, at_once, harm, capfd):
+    table = next(iter(store.records(runs)[1].runs.values())) / "metrics.parquet"
+    harm(table)
+    assert cli.main(["claims", "--out", str(runs)]) == 2 and at_once == [2]
+    lines = capfd.readouterr().err.splitlines()  # those of the processes, too
+    assert len(lines) == 1 and lines[0].startswith(f"study: error: {table}: ")
 
 
 @pytest.mark.slow

@@ -9,14 +9,14 @@ from study.experiments.linear import read
 from study.running.result import COLUMNS, Result
 
 
-@pytest.fixture
-def result(tmp_path):
+@pytest.fixture(params=[{}, {"write_statistics": False, "store_schema": False}], ids=["plain", "as runs write it"])
+def result(tmp_path, request):
     """Three networks, rows in random order; "curve" at common steps, "gain/i" to each network's own last step."""
     draw = np.random.default_rng(0)
     rows = [(n, 10 * s, s + n / 10, "curve", draw.normal()) for n in range(3) for s in range(5)]
     rows += [(n, s, s / 10, f"gain/{i}", draw.normal()) for n in range(3) for i in range(12) for s in range(4 + n)]
     frame = pd.DataFrame([("run", *rows[i]) for i in draw.permutation(len(rows))], columns=COLUMNS)
-    frame.to_parquet(tmp_path / "metrics.parquet", index=False)
+    frame.to_parquet(tmp_path / "metrics.parquet", index=False, **request.param)
     return Result(tmp_path)
 
 
@@ -41,6 +41,19 @@ def test_the_last_values_of_every_network_and_feature(result):
     table = result.table[result.table["metric"].str.startswith("gain/")].sort_values("step")
     expected = table.groupby(["network", "metric"])["value"].last().unstack("metric")[[f"gain/{i}" for i in range(12)]]
     np.testing.assert_array_equal(read(result, "gain"), expected)
+
+
+def test_a_network_that_is_missing_is_named(result):
+    table = result.table
+    table[(table["metric"] != "gain/3") | (table["network"] != 1)].to_parquet(result.path / "metrics.parquet", index=False)
+    with pytest.raises(ValueError, match=r"its table has no 'gain/3' of network 1; delete it"):
+        read(result, "gain")
+
+
+def test_a_table_without_rows_is_refused(result):
+    result.table[:0].to_parquet(result.path / "metrics.parquet", index=False)
+    with pytest.raises(ValueError, match=r"metrics\.parquet: expected a table with rows, found none; delete"):
+        read(result, "gain")
 
 
 @pytest.mark.parametrize("reader", [final, curves, read])
