@@ -161,5 +161,5 @@ def test_ten_thousand_runs_within_five_seconds_and_a_gigabyte(runs, execution):
         print(f"study {command}: {seconds:.1f} s, {peak / 1e9:.2f} GB")
         assert most is None or seconds <= most
         assert peak <= 1e9
-    assert "1875 of 1875 claims hold" in (runs / "report" / "index.html").read_text()
+    assert "1,875 of 1,875 claims hold" in (runs / "report" / "index.html").read_text()
     assert (runs / "report" / "index.html").stat().st_size < 2e6
