@@ -98,7 +98,7 @@ def test_the_page_stays_small(few, monkeypatch):
     text = page.render(store.records(few), few).read_text()
     assert text.count("<svg") == len(drawn) == page.SHOWN
     assert text.count(">8 s (4 runs, 24 networks)") == page.SHOWN
-    assert "flips: all 8 executions" in text and "from 32 runs of 192 networks" in text
+    assert "flips: all 8 executions" in text and "from 32 runs of\n192 networks" in text
     assert "4 of 8" in text  # executions in which the claim holds
     ids = [part.split('"')[0] for part in text.split('<h2 id="')[1:]]
     assert len(ids) == len(set(ids))
