@@ -11,6 +11,7 @@ from typing import Any
 
 from study.experiments.base import Claim
 from study.report import kept
+from study.running.failed import error_of, failure
 from study.running.pool import pool
 from study.running.store import Record, load
 
@@ -43,10 +44,8 @@ def summarise(records: list[Record], shown: Collection[Path] = ()) -> list[Summa
         orders = {str(record.path): {"record": str(record.path), "shown": record.path in shown} for record in missing}
         with closing(pool(orders, [{"OMP_NUM_THREADS": "1"}] * workers, "study.report.summary:carry_out")) as answers:
             for path, _, answer in answers:
-                if "impossible" in answer:
-                    raise ValueError(answer["impossible"])
-                if "refused" in answer:
-                    raise OSError(*answer["refused"])
+                if "kind" in answer:
+                    raise error_of(answer)
                 found[Path(path)] = _read(answer["made"])
     else:
         found |= {record.path: _read(_make(record, record.path in shown)) for record in missing}
@@ -59,13 +58,11 @@ def claims(records: list[Record]) -> list[Claim]:
 
 
 def carry_out(order: dict[str, Any]) -> dict[str, Any]:
-    """What a process of the pool answers: the summary of a record, or what is wrong."""
+    """What a process of the pool answers: the summary of a record, or the failure."""
     try:
         return {"made": _make(load(Path(order["record"])), order["shown"])}
-    except ValueError as error:
-        return {"impossible": str(error)}
-    except OSError as error:
-        return {"refused": [error.errno, error.strerror, error.filename and str(error.filename)]}
+    except (ValueError, OSError) as error:
+        return failure(error)
 
 
 def cores() -> int:

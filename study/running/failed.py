@@ -1,15 +1,56 @@
-"""`failed.json` in the folder of a run that cannot be finished: the kind of error, the reason, and what else the error knows."""
+"""Failures as plain data (the kind of error, the reason, and what else the error knows): for another process, and as `failed.json`
+in the folder of a run that cannot be finished. Kept free of torch, as who computes claims needs it too.
+"""
 
+import json
 from pathlib import Path
 from typing import Any
 
-from study.running.files import read_json
+from study.running.files import read_json, write
 
 KEYS = {
     "Diverged": {"update", "network", "lr"},
     "Stalled": {"network", "time"},
     "OSError": {"errno", "strerror", "filename"},
 }
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """What `error_of` makes an error of."""
+    match error:
+        case ValueError():  # of whatever kind: its reason is all that counts
+            return {"kind": "ValueError", "reason": str(error)}
+        case OSError():
+            known = {
+                "errno": error.errno,
+                "strerror": error.strerror or str(error),
+                "filename": error.filename and str(error.filename),
+            }
+            return {"kind": "OSError", "reason": str(error)} | known
+    return {"kind": type(error).__name__, "reason": str(error), **vars(error)}
+
+
+def error_of(failed: dict[str, Any]) -> Exception:
+    """The error that an answer, or the `failed.json` of a run, was made of."""
+    match failed["kind"]:
+        case "Diverged":
+            from study.observers.loss import Diverged
+
+            return Diverged(failed["update"], failed["network"], failed["lr"])
+        case "Stalled":
+            from study.running.integration import Stalled
+
+            return Stalled(failed["reason"], failed["network"], failed["time"])
+        case "ValueError":
+            return ValueError(failed["reason"])
+        case "OSError":
+            return OSError(failed["errno"], failed["strerror"], failed["filename"])
+    return ArithmeticError(failed["reason"])
+
+
+def write_failure(path: Path, error: Exception) -> None:
+    """Write why a run cannot be finished, as `failed.json`."""
+    write(path / "failed.json", json.dumps(failure(error), indent=1))
 
 
 def failed(folder: Path) -> dict[str, Any] | None:

@@ -19,8 +19,9 @@ from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.capacity import Need, widths
+from study.running.failed import write_failure
 from study.running.result import Result
-from study.running.run import Run, begun, finish, stored, write_failure
+from study.running.run import Run, begun, finish, stored
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
 

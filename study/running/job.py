@@ -33,8 +33,8 @@ def work(orders: list[dict]) -> int:
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     if len(gpus) > 1:  # else SLURM has bound this process to its own
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local_rank]
+    from study.running.failed import failure
     from study.running.order import carry_out, resumes
-    from study.running.run import failure
 
     share, worked = orders[rank::processes], False
     places = [Path(order["folder"]) for order in share]

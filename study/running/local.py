@@ -12,8 +12,9 @@ from rich.console import Console
 
 from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need, free_bytes
+from study.running.failed import error_of
 from study.running.launcher import Launcher, report
-from study.running.order import CARRY_OUT, error_of, order
+from study.running.order import CARRY_OUT, order
 from study.running.parts import split
 from study.running.pool import Place, pool
 from study.running.result import Result

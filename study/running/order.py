@@ -4,10 +4,10 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
-from study.observers.loss import Diverged
-from study.running.integration import Integration, Stalled
+from study.running.failed import failure
+from study.running.integration import Integration
 from study.running.parts import split
-from study.running.run import Run, failure
+from study.running.run import Run
 
 CARRY_OUT = "study.running.order:carry_out"  # for a pool
 
@@ -31,34 +31,11 @@ def carry_out(made: dict[str, Any]) -> dict[str, Any] | None:
     run = pkgutil.resolve_name(made["kind"])(made["experiment"], made["name"], made["config"])
     try:
         (split(run) if made["splitting"] else run).execute(Path(made["out"]), made["command"])
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError, OSError) as error:
         return failure(error)
-    except ValueError as error:
-        return failure(ValueError(str(error)))
-    except OSError as error:
-        known = {
-            "errno": error.errno,
-            "strerror": error.strerror or str(error),
-            "filename": error.filename and str(error.filename),
-        }
-        return {"kind": "OSError", "reason": str(error)} | known
     return None
 
 
 def resumes(made: dict[str, Any]) -> bool:
     """Whether the run goes on where it was interrupted, and does not start again."""
     return not issubclass(pkgutil.resolve_name(made["kind"]), Integration)
-
-
-def error_of(failed: dict[str, Any]) -> Exception:
-    """The error that an answer, or the `failed.json` of a run, was made of."""
-    match failed["kind"]:
-        case "Diverged":
-            return Diverged(failed["update"], failed["network"], failed["lr"])
-        case "Stalled":
-            return Stalled(failed["reason"], failed["network"], failed["time"])
-        case "ValueError":
-            return ValueError(failed["reason"])
-        case "OSError":
-            return OSError(failed["errno"], failed["strerror"], failed["filename"])
-    return ArithmeticError(failed["reason"])

@@ -138,16 +138,6 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def write_failure(path: Path, error: Exception) -> None:
-    """Write why a run cannot be finished, as `failed.json`."""
-    write(path / "failed.json", json.dumps(failure(error), indent=1))
-
-
-def failure(error: Exception) -> dict[str, Any]:
-    """The kind of an error, its message, and its attributes."""
-    return {"kind": type(error).__name__, "reason": str(error), **vars(error)}
-
-
 def finish(path: Path, frame: "pd.DataFrame", device: "torch.device", command: str, seconds: float) -> Result:
     """Write what a finished run leaves: provenance, table, and `done` last."""
     from study.running import provenance

@@ -17,10 +17,10 @@ from rich.console import Console
 from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.cluster import Cluster
-from study.running.failed import failed
+from study.running.failed import error_of, failed
 from study.running.files import read_json
 from study.running.launcher import Launcher, report
-from study.running.order import error_of, order
+from study.running.order import order
 from study.running.result import Result
 from study.running.run import Run, identity, read, write
 

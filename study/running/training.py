@@ -26,9 +26,10 @@ from study.observers.loss import Diverged
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
+from study.running.failed import write_failure
 from study.running.preemption import Preemption
 from study.running.result import Result
-from study.running.run import Run, begun, finish, stored, write_failure
+from study.running.run import Run, begun, finish, stored
 
 PROCESSES = {"devices", "num_nodes", "strategy"}
 CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
@@ -175,10 +176,10 @@ class Training(Run):
             checkpoint, note = newest(saver.path.parent)
             if note and first:
                 print(f"study: {note}", file=sys.stderr)
-            if not checkpoint and first:  # it starts again from update 0
-                for events in path.glob("events.out.tfevents.*"):
-                    events.unlink()
             if not checkpoint:
+                if first:  # of an attempt that ended before its first checkpoint: it starts again from update 0
+                    for events in path.glob("events.out.tfevents.*"):
+                        events.unlink()
                 logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
             start = time.monotonic()
             try:

@@ -24,10 +24,10 @@ from study.experiments.linear import training
 from study.observers.loss import Diverged
 from study.running import local, pool, scheduler, slurm, status
 from study.running.cluster import Cluster
+from study.running.failed import error_of, write_failure
 from study.running.local import Local
 from study.running.lock import Owner, locked, owner
-from study.running.order import CARRY_OUT, carry_out, error_of, order
-from study.running.run import write_failure
+from study.running.order import CARRY_OUT, carry_out, order
 from study.running.training import Training
 
 PLACES = [{"OMP_NUM_THREADS": "1"}] * 2
