@@ -1,5 +1,6 @@
 """A stack of networks trained by Lightning, configured by LightningCLI."""
 
+import atexit
 import contextlib
 import copy
 import logging
@@ -19,7 +20,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import datamodules
 import models
-from models import fused
+from models import distributed, fused
 from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
@@ -162,6 +163,7 @@ class Training(Run):
         alone, first = trainer.world_size == 1, trainer.is_global_zero
         if not alone:
             data.share(trainer.world_size)  # a batch that cannot be divided is refused
+            atexit.register(distributed.leave)
         data.setup("fit")  # bad data is refused before anything is written
         learner.rates(data.updates)  # and so is a bad schedule
         if data.sets not in (1, learner.encoder.networks):
