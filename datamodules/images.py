@@ -30,6 +30,21 @@ class Split:
     labels: Int[Tensor, "n"]
 
 
+def files(source: str, root: Path | None) -> list[Path]:
+    """The files of a source that its images are read from; none of what is built in, or is torchvision's, which checks its own.
+
+    Raises:
+        ValueError: the folder is missing.
+    """
+    if source not in ("folder", "parquet"):
+        return []
+    if root is None or not Path(root).is_dir():
+        raise ValueError(f"{root}: no such folder; image source {source!r} expects its files there")
+    if source == "parquet":
+        return sorted(path for split in ("train", "test") for path in Path(root).glob(f"{split}*.parquet"))
+    return sorted(path for path in Path(root).rglob("*") if has_file_allowed_extension(path.name, EXTENSIONS))
+
+
 @lru_cache(maxsize=2)
 def load(source: str, root: Path | None = None, download: bool = False) -> dict[str, Split]:
     """The splits "train" and "test" of a source; decoded once per process.

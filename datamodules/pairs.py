@@ -2,6 +2,7 @@
 
 import abc
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
@@ -37,6 +38,14 @@ class Pairs(LightningDataModule, abc.ABC):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}")
         self.updates, self.chunk, self.batch = updates, chunk, batch
+
+    def files(self) -> list[Path]:
+        """The files whose content the pairs are made of; they are part of a run's identity.
+
+        Raises:
+            ValueError: one line, where they are missing.
+        """
+        return []
 
     @abc.abstractmethod
     def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Batch:

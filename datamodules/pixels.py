@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from datamodules import random
-from datamodules.images import Source, load
+from datamodules.images import Source, files, load
 from datamodules.moments import Moments
 from datamodules.pairs import EVALUATION, Batch, Pairs
 
@@ -79,14 +79,14 @@ class NoisyPixels(Pairs):
         self.size, self.count, self.directions = size, count, directions
         self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
         self.seeds, self.sets = list(seeds), len(seeds)
-        keys = [random.key(s, DIRECTIONS) for s in self.seeds]
-        self.D_SdK = torch.linalg.qr(random.normal(keys, self.inputs, directions))[0]
         self._pixels: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
 
     def setup(self, stage: str | None = None) -> None:
         if self._pixels:
             return
+        keys = [random.key(s, DIRECTIONS) for s in self.seeds]
+        self.D_SdK = torch.linalg.qr(random.normal(keys, self.inputs, self.directions))[0]
         loaded = load(self.source, self.root, self.download)
         side = loaded["train"].images.shape[-2:]
         if side[0] != side[1] or side[0] % self.size:
@@ -110,6 +110,9 @@ class NoisyPixels(Pairs):
         self._std = float((train - self._mean_d).square().mean().sqrt())
         if not self._std > 0:
             raise ValueError(f"{self.root}: every training image is the same; expected images that differ")
+
+    def files(self) -> list[Path]:
+        return files(self.source, self.root)
 
     @property
     def classes(self) -> int:

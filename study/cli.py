@@ -154,7 +154,8 @@ def study_fit(arguments: list[str]) -> int:
 
     cli = StudyCLI(arguments)
     result = Training("fit", "run", cli.resolved()).execute(Path("runs"), " ".join(["study", *sys.argv[1:]]))
-    rank_zero_only(print)(f"run: {result.path}")
+    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        print(f"{result.origin}\nrun: {result.path}")
     return 0
 
 

@@ -37,6 +37,8 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPi
         config = checkpoint["config"]
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a readable checkpoint of this project ({type(error).__name__})") from error
+    if (path.absolute().parents[1] / "config.yaml").exists() and checkpoint["run"] != path.absolute().parents[1].name:
+        raise ValueError(f"{path}: is of the run {checkpoint['run']!r}; give the folder its name back, or give another checkpoint")
     if not config["data"]["class_path"].endswith("NoisyPixels"):
         raise ValueError(f"{path}: trained on {config['data']['class_path']}; a probe needs labelled images")
     config["data"]["init_args"] |= changes

@@ -1,23 +1,32 @@
 """Checkpoints of a run: the last two, each written whole or not at all, and checked before it is read."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 
 from study.running.files import checksum, flush, naming
+from study.running.lock import check_held
 
 
 class Checkpoint(Callback):
-    """Writes <folder>/last.ckpt after every `every` updates and after the last one; the one before becomes previous.ckpt.
+    """Writes <run>/checkpoints/last.ckpt after every `every` updates and after the last one; the one before becomes previous.ckpt.
 
-    It holds what Lightning stores (weights, optimiser, target, loops, observers' tables) and the run's configuration.
-    Lightning's ModelCheckpoint assumes one optimiser step per training step, which is not so here.
+    It holds what Lightning stores (weights, optimiser, target, loops, observers' tables), the run's name and configuration, and the
+    numbers of threads it was made with. Lightning's ModelCheckpoint assumes one optimiser step per training step, which is not so here.
+
+    Args:
+        run: the run's folder, which this process has locked.
+        config: the run's configuration.
+        every: updates.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], every: int) -> None:
-        self.path, self.config, self.every = Path(folder) / "last.ckpt", config, every
+    def __init__(self, run: Path, config: dict[str, Any], every: int) -> None:
+        self.run, self.path, self.config, self.every = run, run / "checkpoints" / "last.ckpt", config, every
+        self.threads, self.origin = {torch.get_num_threads()}, "trained"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         first = trainer.strategy.broadcast(trainer.global_step)
@@ -26,6 +35,9 @@ class Checkpoint(Callback):
                 f"process {trainer.global_rank} of {trainer.world_size} found the checkpoint of step {trainer.global_step} in "
                 f"{self.path.parent}, process 0 that of step {first}; wait until all machines see the same files, and start again"
             )
+
+        if trainer.global_step:
+            self.origin = f"resumed from update {trainer.global_step * trainer.datamodule.chunk}"  # type: ignore[attr-defined]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -40,6 +52,7 @@ class Checkpoint(Callback):
                 trainer.save_checkpoint(partial)  # by all processes; the first one writes
                 if not trainer.is_global_zero:
                     return
+                check_held(self.run)
                 with partial.open("ab") as file:  # readers of the archive stop before what follows it
                     file.write(digest(partial.read_bytes()))
                 flush(partial)
@@ -53,7 +66,23 @@ class Checkpoint(Callback):
         flush(self.path.parent)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["config"] = self.config
+        checkpoint |= {"run": self.run.name, "config": self.config, "threads": sorted(self.threads)}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Raises ValueError: the checkpoint is another run's."""
+        if checkpoint["run"] != self.run.name:
+            raise ValueError(
+                f"{self.path.parent}: expected checkpoints of {self.run.name}, found those of {checkpoint['run']!r}; give the "
+                "folders their names back, or delete this one and run again"
+            )
+        before, now = set(checkpoint["threads"]), torch.get_num_threads()
+        if before != {now} and trainer.is_global_zero and pl_module.device.type == "cpu":
+            print(
+                f"study: {self.run.name} was begun with {' and '.join(map(str, sorted(before)))} threads and goes on with {now}: its "
+                "table can differ in small values from that of an uninterrupted run",
+                file=sys.stderr,
+            )
+        self.threads |= before
 
 
 def digest(content: bytes) -> bytes:

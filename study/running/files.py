@@ -86,6 +86,8 @@ def supported(found: object, supports: int, path: Path) -> None:
     if not isinstance(found, int) or found < 1:
         raise ValueError(f"{path}: damaged, expected the number of its format, found {found!r}")
     if found > supports:
+        raise ValueError(f"{path}: its format is {found}, and this version reads {supports}; update the program to read it")
+    if found < supports:
         raise ValueError(
-            f"{path}: its format is {found}, and this version reads up to {supports}; update the program to read it"
+            f"{path}: its format is {found}, of an earlier version, and this one reads {supports}; give another --out, and run again"
         )

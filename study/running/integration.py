@@ -69,7 +69,7 @@ class Integration(Run):
             ValueError: the configuration is impossible; nothing was written.
         """
         config = self.resolved()
-        path = self.folder(out, config)
+        path = self.folder(out)
         if done := stored(path):
             return done
         self.need().check()
@@ -104,7 +104,8 @@ class Integration(Run):
                 stalled = Stalled(reason, stop.network, stop.time)
                 write_failure(path, stalled)
                 raise stalled from None
-            return finish(path, table(trace, config, features), flow.Sxx.device, command, time.monotonic() - start)
+            seconds = time.monotonic() - start
+            return finish(path, table(trace, config, features), flow.Sxx.device, command, seconds, "integrated")
 
     def need(self) -> Need:
         """The Jacobians of all networks, factorised, and the steps that are noted."""

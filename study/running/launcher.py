@@ -35,8 +35,7 @@ class Launcher(abc.ABC):
 
     @abc.abstractmethod
     def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
-        """Results by role; of runs that diverge, the error. Prints one line for each run that is done; of those
-        that were done before, only where they are done one after the other in this process.
+        """Results by role; of runs that diverge, the error. Prints one line for each run that is done, or was done before.
 
         Raises:
             ValueError, Stalled: as the runs do.
@@ -64,6 +63,6 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
     return results
 
 
-def report(role: str, seconds: float, path: Path, console: Console) -> None:
-    """The line of a run that is done."""
-    console.print(f"  {role:<24} {seconds:6.1f} s  {path}", highlight=False, soft_wrap=True)
+def report(role: str, seconds: float, result: Result, console: Console) -> None:
+    """The line of a run that is done: how long it took, and how it came to be."""
+    console.print(f"  {role:<24} {seconds:6.1f} s  {result.origin}  {result.path}", highlight=False, soft_wrap=True)

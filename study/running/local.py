@@ -18,7 +18,7 @@ from study.running.order import CARRY_OUT, order
 from study.running.parts import split
 from study.running.pool import Place, pool
 from study.running.result import Result
-from study.running.run import Run, read
+from study.running.run import Run, read, stored
 
 CORES = 4  # of a process of the pool: on fewer, one process that uses all cores is as fast and starts at once
 
@@ -57,18 +57,21 @@ class Local(Launcher):
     def at_once(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
         """In a pool of processes; all runs are done, also where some diverge."""
         folders = {role: run.folder(out) for role, run in batch.items()}
-        waiting = {role: run for role, run in batch.items() if not (folders[role] / "done").exists()}
+        kept = {role: result for role, folder in folders.items() if (result := stored(folder))}
+        for role, result in kept.items():
+            report(role, 0.0, result, console)
+        waiting = {role: run for role, run in batch.items() if role not in kept}
         orders = {role: order(run, Path(out), folders[role], command, self.splitting) for role, run in waiting.items()}
         diverged: dict[str, Diverged] = {}
         with closing(pool(orders, room([run.need() for run in waiting.values()]), CARRY_OUT)) as answers:
             for role, seconds, failed in answers:
                 if failed is None:
-                    report(role, seconds, folders[role], console)
+                    report(role, seconds, read(folders[role]), console)
                 elif isinstance(error := error_of(failed), Diverged):
                     diverged[role] = error
                 else:
                     raise error
-        return {role: diverged.get(role) or read(folders[role]) for role in batch}
+        return {role: kept.get(role) or diverged.get(role) or read(folders[role]) for role in batch}
 
     def one_by_one(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
         """In this process; ends with the first that diverges."""
@@ -80,7 +83,7 @@ class Local(Launcher):
             except Diverged as stop:
                 return outcomes | {role: stop}
             outcomes[role] = result
-            report(role, time.monotonic() - start, result.path, console)
+            report(role, time.monotonic() - start, result, console)
         return outcomes
 
 

@@ -50,36 +50,42 @@ class Parts(Run):
     def resolved(self) -> dict[str, Any]:
         return self.whole.resolved()
 
-    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
-        return self.whole.folder(out, resolved)
+    def inputs(self) -> dict[str, str]:
+        return self.whole.inputs()
+
+    def folder(self, out: Path, inputs: dict[str, str] | None = None) -> Path:
+        return self.whole.folder(out, inputs)
 
     def need(self) -> Need:
         return self.whole.need()
 
     def execute(self, out: Path, command: str = "") -> Result:
-        config, need = self.resolved(), self.need()
-        path = self.folder(out, config)
+        config, need, depends = self.resolved(), self.need(), self.inputs()
+        path = self.folder(out, depends)
         if done := stored(path):
             return done
-        start, tables = time.monotonic(), []
+        start, tables, origins = time.monotonic(), list[pd.DataFrame](), list[str]()
         for first in range(0, need.networks, self.size):
             last = min(first + self.size, need.networks)
             made = type(self.whole)(self.experiment, f"{self.name}-part-{first}", part(self.config, need.networks, first, last))
             try:
-                frame = made.execute(out, command).table.drop(columns="run")
+                done = made.execute(out, command)
             except Diverged as stop:
                 raise Diverged(stop.update, stop.network + first, stop.lr) from None
             except Stalled as stop:
                 raise Stalled(f"in networks {first} to {last - 1}: {stop}", stop.network + first, stop.time) from None
             if need.device == "cuda":
                 torch.cuda.empty_cache()
+            frame = done.table.drop(columns="run")
+            origins.append(done.origin)
             tables.append(frame.assign(network=frame["network"] + first))
         # As the table of the whole stack: networks in order within every row.
         rows = [frame.groupby("network").cumcount() for frame in tables]
         joined = pd.concat([frame.assign(row=row) for frame, row in zip(tables, rows, strict=True)])
         joined = joined.sort_values(["row", "network"], ignore_index=True).drop(columns="row")
         with begun(path, config):
-            return finish(path, joined, torch.device(need.device), command, time.monotonic() - start)
+            origin, seconds = f"in {len(tables)} parts: {'; '.join(origins)}", time.monotonic() - start
+            return finish(path, joined, torch.device(need.device), command, seconds, origin, depends)
 
 
 def part(config: dict[str, Any], networks: int, first: int, last: int) -> dict[str, Any]:

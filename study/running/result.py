@@ -29,12 +29,15 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: its folder, and what the files in it hold. They are read when they are asked for."""
+    """A finished run: its folder, and what the files in it hold. They are read when they are asked for. `kept`: it was done
+    before it was asked for."""
 
     path: Path
+    kept: bool = False
 
     def _read(self) -> "pa.Table":
         import pyarrow as pa
+        import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         path = self.path / "metrics.parquet"
@@ -48,6 +51,10 @@ class Result:
             )
         if not table.num_rows:
             raise ValueError(f"{path}: expected a table with rows, found none; delete {self.path} and run again")
+        if (found := pc.unique(table["run"]).to_pylist()) != [self.path.name]:
+            raise ValueError(
+                f"{path}: expected rows of {self.path.name}, found those of {found}; delete {self.path} and run again"
+            )
         return table
 
     @property
@@ -104,6 +111,18 @@ class Result:
             return yaml.safe_load(path.read_bytes())
         except yaml.YAMLError as error:
             raise ValueError(f"{path}: damaged, not readable as YAML ({error})") from error
+
+    @property
+    def origin(self) -> str:
+        """How the run came to be: trained or integrated, resumed, or kept from an earlier time."""
+        made = self.provenance
+        if not self.kept:
+            return made["origin"]
+        import torch
+
+        threads = made["threads"]
+        others = made["device"] == "cpu" and threads != [torch.get_num_threads()]
+        return f"kept from {made['finished']}" + f", made with {' and '.join(map(str, threads))} threads" * others
 
     @property
     def provenance(self) -> dict[str, Any]:

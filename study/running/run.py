@@ -1,13 +1,14 @@
 """One run: a configuration, an identity, a folder, and a table when it is done.
 
-    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last, with the others'
-                                        checksums), and where it was trained events.out.tfevents.*  checkpoints/; on a
-                                        cluster job.json
+    <out>/<experiment>/<name>-<hash>/   config.yaml  provenance.json  metrics.parquet  done (written last, with the folder's name
+                                        and the others' checksums), and where it was trained events.out.tfevents.*
+                                        checkpoints/; on a cluster job.json
 
 A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
 """
 
 import abc
+import dataclasses
 import hashlib
 import io
 import json
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from study.running.files import checksum, component, read_json, supported, write
-from study.running.lock import locked
+from study.running.lock import check_held, locked
 from study.running.result import Result
 
 if TYPE_CHECKING:  # who only reads finished runs need not wait until these are imported
@@ -29,7 +30,7 @@ if TYPE_CHECKING:  # who only reads finished runs need not wait until these are 
 
     from study.running.capacity import Need
 
-FORMAT = 1  # of a run's folder; one without a number is from before there were checksums
+FORMAT = 2  # of a run's folder
 CHECKED = ("config.yaml", "provenance.json", "metrics.parquet")
 
 
@@ -53,15 +54,28 @@ class Run(abc.ABC):
     def need(self) -> "Need":
         """The memory the stack takes."""
 
-    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
-        """Where a run of this configuration, defaults filled in, has its files."""
-        out, config = Path(out), self.resolved() if resolved is None else resolved
-        return out / component(self.experiment, out) / f"{component(self.name, out)}-{identity(config)}"
+    def inputs(self) -> dict[str, str]:
+        """What the run depends on besides its configuration, by name: checksums of its data's files and of code from outside.
+
+        Raises:
+            ValueError: some of it is missing.
+        """
+        return {}
+
+    def folder(self, out: Path, inputs: dict[str, str] | None = None) -> Path:
+        """Where the run has its files; its configuration, defaults filled in, and its inputs name it."""
+        out = Path(out)
+        digits = identity({"config": self.identifying(), "inputs": self.inputs() if inputs is None else inputs})
+        return out / component(self.experiment, out) / f"{component(self.name, out)}-{digits}"
+
+    def identifying(self) -> dict[str, Any]:
+        """What of the configuration makes it another run."""
+        return self.resolved()
 
 
 def stored(path: Path) -> Result | None:
-    """The result of a run, where it is done."""
-    return read(path) if (path / "done").exists() else None
+    """The result of a run, where it is done already."""
+    return dataclasses.replace(read(path), kept=True) if (path / "done").exists() else None
 
 
 def read(path: Path) -> Result:
@@ -97,21 +111,18 @@ def verify(path: Path) -> dict[str, str]:
         ValueError: one is missing or damaged, or the run is from a newer version; names the file.
     """
     done, again = path / "done", f"restore it, or delete {path} and run again"
-    try:
-        size = done.stat().st_size
-    except FileNotFoundError:
-        raise ValueError(f"{path}: the run is not finished (no file `done`); run its experiment again") from None
-    if not size:
-        made = read_json(path / "provenance.json")
-        if not isinstance(made, dict) or "format" in made:
-            raise ValueError(f"{done}: damaged, it is empty; {again}")
-        return checksums(path)
+    if not done.exists():
+        raise ValueError(f"{path}: the run is not finished (no file `done`); run its experiment again")
     noted = read_json(done)
     if not isinstance(noted, dict):
         raise ValueError(f"{done}: damaged, expected format and checksums, found {noted!r}; {again}")
-    supported(noted.get("format"), FORMAT, done)  # before the files are opened, which may be others in a newer one
+    supported(noted.get("format"), FORMAT, done)  # before the files are opened, which may be others in another one
+    if noted.get("run") != path.name:
+        raise ValueError(
+            f"{path}: holds the run {noted.get('run')!r}; give the folder its name back, or delete it and run again"
+        )
     found = checksums(path)
-    if noted != {"format": FORMAT, "sha256": found}:
+    if noted != {"format": FORMAT, "run": path.name, "sha256": found}:
         sums = noted.get("sha256")
         wrong = [path / name for name in CHECKED if isinstance(sums, dict) and sums.get(name) != found[name]] or [done]
         raise ValueError(f"{wrong[0]}: damaged, its checksum is not the one in {done}; {again}")
@@ -127,8 +138,11 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
         OSError: names a file, or the folder where the system did not say which.
     """
     path.mkdir(parents=True, exist_ok=True)
+    from study.running import provenance
+
     try:
         with locked(path):
+            provenance.commit()  # git can take long, or not answer: not after a training
             (path / "failed.json").unlink(missing_ok=True)
             write(path / "config.yaml", yaml.safe_dump(config))
             yield
@@ -138,21 +152,36 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def finish(path: Path, frame: "pd.DataFrame", device: "torch.device", command: str, seconds: float) -> Result:
-    """Write what a finished run leaves: provenance, table, and `done` last."""
+def finish(
+    path: Path,
+    frame: "pd.DataFrame",
+    device: "torch.device",
+    command: str,
+    seconds: float,
+    origin: str,
+    inputs: dict[str, str] | None = None,
+    threads: list[int] | None = None,
+) -> Result:
+    """Write what a finished run leaves: provenance, table, and `done` last. `origin` tells how it came to be.
+
+    Raises:
+        ValueError: the lock was lost meanwhile; nothing is written.
+    """
     from study.running import provenance
 
     frame.insert(0, "run", path.name)
     content = io.BytesIO()
     # Bounds of columns and Arrow's own schema make up most of a small table, and nothing uses them.
     frame.to_parquet(content, index=False, write_statistics=False, store_schema=False)
-    made = {"format": FORMAT, **provenance.collect(device, command, seconds)}
+    made = {"format": FORMAT, **provenance.collect(device, command, seconds, origin, inputs or {}, threads)}
+    check_held(path)
     write(path / "provenance.json", json.dumps(made, indent=1))
     write(path / "metrics.parquet", content.getvalue())
-    write(path / "done", json.dumps({"format": FORMAT, "sha256": checksums(path)}, indent=1))
+    write(path / "done", json.dumps({"format": FORMAT, "run": path.name, "sha256": checksums(path)}, indent=1))
     return Result(path)
 
 
 def identity(config: dict[str, Any]) -> str:
-    """Eight hex digits of the SHA-256 of the resolved configuration, seeds and device included."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+    """Twelve hex digits of the SHA-256 of a configuration, seeds and device included: among 100,000 runs two that differ share
+    them with a probability of 2e-5."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]

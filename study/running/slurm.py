@@ -22,7 +22,7 @@ from study.running.files import read_json
 from study.running.launcher import Launcher, report
 from study.running.order import order
 from study.running.result import Result
-from study.running.run import Run, identity, read, write
+from study.running.run import Run, identity, read, stored, write
 
 Queue = Mapping[tuple[str, int], scheduler.Entry]
 SHORTEST, LONGEST = 1.0, 15.0  # seconds between two looks at the queue
@@ -60,7 +60,12 @@ class Slurm(Launcher):
         """Raises ValueError also where SLURM refuses the jobs, in its words. Jobs that are in the queue already, submitted by a
         process that ended since, are waited for and not submitted again."""
         folders = {role: run.folder(out) for role, run in batch.items()}
-        waiting = {role: folder for role, folder in folders.items() if not (folder / "done").exists()}
+        waiting = {}
+        for role, folder in folders.items():
+            if result := stored(folder):
+                report(role, 0.0, result, console)
+            else:
+                waiting[role] = folder
         if waiting:
             queue = settled(waiting, console)
             waiting = {role: folder for role, folder in waiting.items() if not (folder / "done").exists()}  # meanwhile
@@ -153,7 +158,7 @@ def wait(waiting: Mapping[str, Path], console: Console) -> None:
             for role in [role for role, state in states.items() if state == "ended"]:
                 ended.add(role)
                 if (waiting[role] / "done").exists():
-                    report(role, seconds_of(waiting[role]), waiting[role], console)
+                    report(role, seconds_of(waiting[role]), read(waiting[role]), console)
             counts = Counter(state for state in states.values() if state != "ended")
             line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         if line and line != shown:

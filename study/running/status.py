@@ -1,7 +1,6 @@
 """What became of the runs under a folder: queued, running, done or failed. Reads no table and, of finished runs, nothing."""
 
 import os
-import signal
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -70,7 +69,7 @@ class Runs:
             note = f"job {task.id} {task.state.lower()}: {task.where}"
             return Row(run, "running" if task.active else "queued", note, task, process)
         if process:
-            return Row(run, "running", f"process {process.process} on {process.host}", process=process)
+            return Row(run, "running", str(process), process=process)
         if isinstance(queue, scheduler.Refused):
             return Row(run, "unknown", f"queue unknown: {queue}")
         return Row(run, "failed", f"ended before it was done{last_words(job)}")
@@ -94,13 +93,11 @@ def cancel(rows: list[Row]) -> list[str]:
             continue
         if row.process is None:
             beyond.append(f"{row.run}: {row.note}")
-        elif not row.process.here:
+        elif not row.process.near:
             beyond.append(f"{row.run}: cannot end {row.note} from here; give the command there")
         else:
             try:
-                os.kill(row.process.process, signal.SIGINT)
-            except ProcessLookupError:
-                pass  # it ended meanwhile
+                row.process.interrupt()
             except PermissionError:
                 beyond.append(f"{row.run}: cannot end {row.note}, which is another user's")
     return beyond

@@ -8,9 +8,11 @@ import pickle
 import sys
 import time
 import warnings
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
+import jsonargparse
 import torch
 import yaml
 from jsonargparse import ActionConfigFile
@@ -24,6 +26,7 @@ from models import distributed, fused
 from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
+from study.running import inputs
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
@@ -85,6 +88,13 @@ class StudyCLI(LightningCLI):
         return made["trainer"].as_dict(), made["model"], made["data"]
 
 
+def data_of(config: dict[str, Any]) -> datamodules.Pairs:
+    """The data of a configuration, not set up."""
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(datamodules.Pairs, "data")
+    return parser.instantiate_classes(parser.parse_object({"data": config}))["data"]
+
+
 def quiet() -> None:
     """Lightning's hints that do not apply: the loader only counts, and the data are made on the device."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -101,16 +111,25 @@ def quiet() -> None:
 class Training(Run):
     """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
 
-    def folder(self, out: Path, resolved: dict[str, Any] | None = None) -> Path:
-        """By all but the number of processes: a run can go on on more or fewer of them."""
-        config = self.resolved() if resolved is None else resolved
-        trainer = {name: value for name, value in config["trainer"].items() if name not in PROCESSES}
-        return super().folder(out, config | {"trainer": trainer})
+    def identifying(self) -> dict[str, Any]:
+        """All but the number of processes: a run can go on on more or fewer of them."""
+        config = self.resolved()
+        return config | {"trainer": {name: value for name, value in config["trainer"].items() if name not in PROCESSES}}
+
+    def inputs(self) -> dict[str, str]:
+        config = self.resolved()
+        outside = inputs.code(config)
+        files = data_of(config["data"]).files()
+        return outside | ({"data": inputs.content(files)} if files else {})
 
     def cli(self) -> StudyCLI:
         return StudyCLI(copy.deepcopy(self.config))  # parsing changes what it is given
 
     def resolved(self) -> dict[str, Any]:
+        return copy.deepcopy(self._resolved)
+
+    @cached_property
+    def _resolved(self) -> dict[str, Any]:
         return self.cli().resolved()
 
     def need(self) -> Need:
@@ -124,15 +143,14 @@ class Training(Run):
             Preempted: a signal asked for the end; the checkpoint is that of the update it came in.
             ValueError: the configuration is impossible; nothing was written.
         """
-        cli = self.cli()
-        config = cli.resolved()
-        path = self.folder(out, config)
+        cli, config, depends = self.cli(), self.resolved(), self.inputs()
+        path = self.folder(out, depends)
         if done := stored(path):
             return done
         memory(config).check()
         table = Table()
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
-        saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
+        saver = Checkpoint(path, config, every=max(chunk, -(-updates // 4)))
         preemption = Preemption(saver)
         logger = Events(path, name="", version="")
         options, learner, data = cli.build()
@@ -194,7 +212,7 @@ class Training(Run):
                 raise
             if first:
                 seconds, device = time.monotonic() - start, torch.device(config["trainer"]["accelerator"])
-                finish(path, table.frame(), device, command, seconds)
+                finish(path, table.frame(), device, command, seconds, saver.origin, depends, sorted(saver.threads))
         preemption.late()
         return Result(path)
 

@@ -157,9 +157,9 @@ def execute(out, seed, early=1.0):
             for i in range(2)
             for n in range(6)
         )
-        path = run.folder(out, config)
+        path = run.folder(out)
         with begun(path, config):
-            results[role] = finish(path, frame, torch.device("cpu"), "study run flips", 0.5)
+            results[role] = finish(path, frame, torch.device("cpu"), "study run flips", 0.5, "integrated")
     store.record(experiment, results, out, f"study run flips --pairs 6 --seed {seed}", 8.0)
     return store.place(experiment, out)
 

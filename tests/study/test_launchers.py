@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from rich.console import Console
@@ -257,16 +257,52 @@ def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
     assert "3 runs cancelled" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("error", "left"), [(ProcessLookupError, []), (PermissionError, ["test/r: cannot end process 7 on"])])
-def test_cancel_of_what_has_ended_or_is_anothers(error, left, monkeypatch):
-    def kill(process, number):
-        assert (process, number) == (7, signal.SIGINT)
-        raise error
+SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
 
-    monkeypatch.setattr(os, "kill", kill)
-    host = socket.gethostname()
-    beyond = status.cancel([status.Row("test/r", "running", f"process 7 on {host}", process=Owner(7, host))])
-    assert len(beyond) == len(left) and all(map(str.startswith, beyond, left))
+
+@pytest.fixture
+def stranger():
+    """A process that has nothing to do with us, and what a lock would say of it."""
+    with subprocess.Popen(SLEEP, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        found = psutil.Process(process.pid)
+        yield process, Owner.here()._replace(process=process.pid, started=found.create_time(), command=found.cmdline())
+        process.kill()
+
+
+OTHERS = {
+    "a number that was given to another process since": ({"started": 1.0}, False),
+    "a number that another command has": ({"command": ["study", "run", "pixels"]}, False),
+    "another container of the same host name": ({"system": "another"}, True),
+    "another machine": ({"host": "another"}, True),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_cancel_never_ends_a_stranger(case, stranger):
+    process, known = stranger
+    changes, said = OTHERS[case]
+    beyond = status.cancel([status.Row("test/r", "running", str(known), process=known._replace(**changes))])
+    assert beyond == [f"test/r: cannot end process {process.pid} on {known.host} from here; give the command there"] * said
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    assert status.cancel([status.Row("test/r", "running", str(known), process=known)]) == []
+    assert process.wait(10) == -signal.SIGINT or process.returncode == 1
+
+
+def test_cancel_of_what_has_ended_or_is_anothers(stranger, monkeypatch):
+    process, known = stranger
+    row = status.Row("test/r", "running", str(known), process=known)
+
+    def refuse(*_):
+        raise psutil.AccessDenied
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil.Process, "send_signal", refuse)
+        assert status.cancel([row]) == [f"test/r: cannot end process {process.pid} on {known.host}, which is another user's"]
+    process.kill()
+    process.wait()
+    assert status.cancel([row]) == []
 
 
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):

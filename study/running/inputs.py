@@ -1,0 +1,111 @@
+"""What a run depends on besides its configuration: the content of its data's files, and the source of classes from outside this
+program. They are part of its identity, so that an old result is not taken for one of other pictures or of other code.
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+import pkgutil
+import re
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from study.running import own
+from study.running.files import checksum, write
+
+OURS = {"datamodules", "models", "study"}
+SETTLED = 2.0  # seconds after which a change of a file changes its times, whatever the file system's clock counts
+LARGE = 2**30  # bytes that take seconds to read
+
+
+def code(config: Any) -> dict[str, str]:
+    """By name, each class of a configuration from outside this program: the checksum of its source, or its package's version
+    where it is installed.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    return {f"class {name}": _source(name) for name in sorted(set(_classes(config))) if name.split(".")[0] not in OURS}
+
+
+def _classes(config: Any) -> Iterator[str]:
+    if isinstance(config, dict):
+        if isinstance(name := config.get("class_path"), str):
+            yield name
+        for value in config.values():
+            yield from _classes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _classes(value)
+
+
+def _source(name: str) -> str:
+    try:
+        made = pkgutil.resolve_name(name)
+        path = Path(sys.modules[made.__module__].__file__ or "").resolve()
+    except (ImportError, AttributeError, KeyError, ValueError) as error:
+        raise ValueError(f"{name}: expected the name of a class, package.module.Class, found {error}") from error
+    top = made.__module__.split(".")[0]
+    if any(path.is_relative_to(sysconfig.get_path(place)) for place in ("purelib", "platlib", "stdlib")):
+        distribution = importlib.metadata.packages_distributions().get(top)
+        return f"{distribution[0]} {importlib.metadata.version(distribution[0])}" if distribution else sys.version
+    root = path.parents[made.__module__.count(".") + (path.name == "__init__.py")]
+    return checksum(json.dumps({str(p.relative_to(root)): checksum(p.read_bytes()) for p in _imported(path, root)}).encode())
+
+
+def _imported(path: Path, root: Path) -> list[Path]:
+    """A module's file and those that it imports, directly or not, from the folder `root` it was found in."""
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        package = file.parent.relative_to(root).parts
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            names: list[tuple[str, ...]] = []
+            if isinstance(node, ast.Import):
+                names = [tuple(alias.name.split(".")) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) - node.level + 1] if node.level else ()
+                module = (*base, *(node.module.split(".") if node.module else ()))
+                names = [module, *((*module, alias.name) for alias in node.names)]
+            for name in names:
+                for length in range(1, len(name) + 1):  # packages are imported with what is in them
+                    stem = root.joinpath(*name[:length])
+                    waiting += [p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()]
+    return sorted(found)
+
+
+def content(files: list[Path]) -> str:
+    """Checksum of files, of their names and what is in them. It is kept in the user's own folder under the names, sizes, times and
+    numbers of the files, so that only files that look changed are read again."""
+    seen = [(str(path.absolute()), path.stat()) for path in files]
+    look = [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev] for name, s in seen]
+    folder = own.folder()
+    kept = folder and folder / "content" / checksum(json.dumps(look).encode())
+    if kept and kept.is_file() and re.fullmatch(r"[0-9a-f]{64}", known := kept.read_text(errors="replace")):
+        return known
+    size = sum(s.st_size for _, s in seen)
+    if size > LARGE:
+        print(f"study: reading {len(files):,} files, {size / 2**30:.1f} GB, to know the data by their content", file=sys.stderr)
+    start, total = time.time(), hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            total.update(json.dumps([os.fspath(path), hashlib.file_digest(file, "sha256").hexdigest()]).encode())
+    # A change right after reading could leave sizes and times as they are.
+    settled = max((max(s.st_mtime, s.st_ctime) for _, s in seen), default=0) < start - SETTLED
+    if kept and settled:
+        try:
+            kept.parent.mkdir(exist_ok=True)
+            write(kept, total.hexdigest())
+        except OSError:
+            pass  # it is read again next time
+    return total.hexdigest()
