@@ -117,7 +117,7 @@ HOLD = "import sys, time; from pathlib import Path; from study.running.lock impo
 
 
 def test_a_lock_keeps_others_out_and_dies_with_its_owner(runs):
-    folder = run().folder(runs, run().resolved())
+    folder = run().folder(runs)
     folder.mkdir(parents=True)
     owner = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
     try:

@@ -61,7 +61,7 @@ def started():
 
 
 def weights(run, out):
-    path = run.folder(out, run.resolved()) / "checkpoints" / "last.ckpt"
+    path = run.folder(out) / "checkpoints" / "last.ckpt"
     return torch.load(path, weights_only=True)["state_dict"]
 
 
@@ -85,7 +85,7 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     for name, made in started().items():
         same = name.removesuffix("-resumed")
-        folder = made.folder(together / name, made.resolved())
+        folder = made.folder(together / name)
         assert (folder / "done").exists()
         assert len(list(folder.glob("events.out.tfevents.*"))) == (2 if name != same else 1)  # by the first process alone
         found, wanted = weights(made, together / name), weights(made, alone / same)
