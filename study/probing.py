@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
 from rich.table import Table as Printed
 
 from datamodules import NoisyPixels
 from models import Learner
+from study.console import Console
 from study.observers.extract import extract
 from study.observers.probe import Probe, Sample
 from study.report import figures
@@ -95,4 +95,4 @@ def show(table: pd.DataFrame, folder: Path, data: NoisyPixels) -> None:
         cells = [f"{100 * group[split].mean():.1f}" for split in ("validation", "test")]
         printed.add_row(str(name), str(tap), str(len(group)), *cells)
     console.print(printed)
-    console.print(f"saved: {folder / 'probe.csv'} and {folder / 'probe.png'}", highlight=False, soft_wrap=True)
+    console.print(f"saved: {folder / 'probe.csv'} and {folder / 'probe.png'}")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
+from study.console import Console
 from study.experiments.base import Experiment, Results
 from study.observers.loss import Diverged
 from study.running import store
@@ -55,7 +54,7 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
         results |= {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Result)}
         diverged = {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Diverged)}
         for role, stop in diverged.items():
-            console.print(f"  {role}: {stop}", style="yellow", highlight=False)
+            console.print(f"  {role}: {stop}", style="yellow")
         try:
             batch = plan.throw(next(iter(diverged.values()))) if diverged else plan.send(results)
         except StopIteration:
