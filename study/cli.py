@@ -3,7 +3,6 @@
 import dataclasses
 import inspect
 import json
-import os
 import signal
 import sys
 import threading
@@ -11,21 +10,27 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.arguments import Parser
+from study import documentation
 from study.running.signals import Preempted, caught, requeue
+from study.terminal import discard, escaped, prepare, say
 
 if TYPE_CHECKING:
+    from study.arguments import Parser
     from study.running.launcher import Launcher
 
 COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
 
 
-def parser_of(command: str) -> Parser:
+def parser_of(command: str) -> "Parser":
+    from study.arguments import Parser
+
     return Parser(prog=f"study {command}", description=(globals()[f"study_{command}"].__doc__ or ""), exit_on_error=True)
 
 
-def add_out(parser: Parser, device: bool = False) -> None:
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of results")
+def add_out(parser: "Parser", device: bool = False) -> None:
+    from study.arguments import folder
+
+    parser.add_argument("--out", type=folder, default=Path("runs"), help="folder of results")
     if device:
         parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
 
@@ -44,6 +49,7 @@ def study_list(arguments: list[str]) -> int:
 def study_run(arguments: list[str]) -> int:
     """Run an experiment: study run NAME [options]; study run NAME --help lists its options. NAME `linear` stands for all
     experiments on linear networks, at their defaults."""
+    from study.arguments import Parser
     from study.experiments import EXPERIMENTS, LINEAR
     from study.running import local, slurm
     from study.running.cluster import Cluster, add_options, take_cluster
@@ -90,7 +96,7 @@ def study_status(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     rows = list(Runs(options.out, options.name))
     for row in rows:
-        print(f"{row.state:<8} {row.run}  {row.note}".rstrip())
+        print(escaped(f"{row.state:<8} {row.run}  {row.note}".rstrip()))
     print(", ".join(f"{sum(row.state == state for row in rows):,} {state}" for state in STATES))
     return 0
 
@@ -106,15 +112,14 @@ def study_cancel(arguments: list[str]) -> int:
     found = [row for row in Runs(options.out, options.name) if row.state in ("queued", "running", "unknown")]
     beyond = cancel(found)
     for line in beyond:
-        print(f"study: {line}", file=sys.stderr)
+        say(line)
     print(f"{len(found) - len(beyond)} runs cancelled")
     return int(bool(beyond))
 
 
 def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, launcher: "Launcher") -> None:
     """Run experiments, then write claims and page from all that is under `out`."""
-    from rich.console import Console
-
+    from study.console import Console
     from study.experiments import EXPERIMENTS
     from study.report import board, page, summary
     from study.running import store
@@ -124,15 +129,20 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     device, done = launcher.device(device), set()
     for name, options in wanted:
         experiment = EXPERIMENTS[name](**options, device=device)
-        console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
-        perform(experiment, launcher, out, " ".join(["study", *sys.argv[1:]]), console)
+        console.print(f"{name} on {device}: {experiment.expected}")
+        perform(experiment, launcher, out, given(), console)
         done.add(store.place(experiment, out))
     found = store.records(out)
     made = summary.claims(found)
     store.save_claims(made, out)
     print_claims(made)
     board.write_figures([record for record in found if record.path in done], out)
-    console.print(f"page: {page.render(found, out)}", highlight=False, soft_wrap=True)
+    console.print(f"page: {page.render(found, out)}")
+
+
+def given() -> str:
+    """The command, as results keep it."""
+    return escaped(" ".join(["study", *sys.argv[1:]]))
 
 
 def print_claims(made: list) -> None:
@@ -153,9 +163,10 @@ def study_fit(arguments: list[str]) -> int:
     from study.running.training import StudyCLI, Training
 
     cli = StudyCLI(arguments)
-    result = Training("fit", "run", cli.resolved()).execute(Path("runs"), " ".join(["study", *sys.argv[1:]]))
+    result = Training("fit", "run", cli.resolved()).execute(Path("runs"), given())
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        print(f"{result.origin}\nrun: {result.path}")
+        print(f"{result.origin}
+run: {escaped(result.path)}")
     return 0
 
 
@@ -192,7 +203,7 @@ def study_claims(arguments: list[str]) -> int:
         print_claims(made)
     differences = store.changed(made, options.out)
     for line in differences:
-        print(f"study: {line}", file=sys.stderr)
+        say(line)
     return int(bool(differences) or not all(c.holds for c in made))
 
 
@@ -206,7 +217,7 @@ def study_report(arguments: list[str]) -> int:
     from study.running import store
 
     path = page.render(store.records(options.out), options.out)
-    print(f"page: {path}")
+    print(f"page: {escaped(path)}")
     if options.open:
         webbrowser.open(path.resolve().as_uri())
     return 0
@@ -230,10 +241,9 @@ def study_bench(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     options = parser.parse_args(arguments)
-    from rich.console import Console
-
     from study import bench
     from study.bench.show import show
+    from study.console import Console
     from study.running.local import device_of
     from study.running.training import quiet
 
@@ -256,14 +266,31 @@ def on_thread_failure(failure: threading.ExceptHookArgs) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] in ("-h", "--help"):
+    prepare()
+    try:
+        return carry_out(sys.argv[1:] if arguments is None else arguments)
+    except BrokenPipeError:  # nobody reads the output any more
+        return 128 + signal.SIGPIPE
+    except OSError:  # stderr itself cannot be written: only the exit code can tell
+        return 2
+    finally:
+        discard()
+
+
+def carry_out(arguments: list[str]) -> int:
+    """Carry out a command, and say on stderr how it ended where it failed. Returns the exit code.
+
+    Raises:
+        OSError: an output cannot be written.
+    """
+    documentation.restore(sys.modules[__name__])
+    if arguments[:1] in ([], ["-h"], ["--help"]):
         print("usage: study COMMAND [options]\n")
         for name in COMMANDS:
             print(f"  {name:<10} {' '.join((globals()[f'study_{name}'].__doc__ or '').split())}")
         return 0 if arguments else 2
     if arguments[0] not in COMMANDS:
-        print(f"study: error: unknown command {arguments[0]!r}; choose one of: {', '.join(COMMANDS)}", file=sys.stderr)
+        say(f"error: unknown command {arguments[0]!r}; choose one of: {', '.join(COMMANDS)}")
         return 2
     threading.excepthook = on_thread_failure
     try:
@@ -273,19 +300,18 @@ def main(arguments: list[str] | None = None) -> int:
             finally:
                 sys.stdout.flush()
     except ValueError as error:
-        print(f"study: error: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"error: {error}")
         return 2
     except (ArithmeticError, ChildProcessError) as error:  # training diverged, or a process of a pool or a job was killed
-        print(f"study: stopped: {error}", file=sys.stderr)
+        say(f"stopped: {error}")
         return 1
-    except BrokenPipeError:  # nobody reads the output any more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still to be flushed at exit
-        return 128 + signal.SIGPIPE
+    except BrokenPipeError:
+        raise
     except OSError as error:  # a full disk, a folder that is read-only
-        print(f"study: error: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+        say(f"error: {error.filename or 'output'}: {error.strerror or error}")
         return 2
     except Preempted as stop:
-        print(f"study: {stop}; the same command goes on where it stopped", file=sys.stderr)
+        say(f"{stop}; the same command goes on where it stopped")
         requeue(stop.number)
         return 128 + stop.number
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 import torch
-from rich.console import Console
 from rich.table import Table as Printed
 
 from datamodules import NoisyPixels
 from models import Learner
+from study.console import Console
 from study.observers.extract import extract
 from study.observers.probe import Probe, Sample
 from study.report import figures
@@ -38,7 +38,9 @@ def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPi
     except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not a readable checkpoint of this project ({type(error).__name__})") from error
     if (path.absolute().parents[1] / "config.yaml").exists() and checkpoint["run"] != path.absolute().parents[1].name:
-        raise ValueError(f"{path}: is of the run {checkpoint['run']!r}; give the folder its name back, or give another checkpoint")
+        raise ValueError(
+            f"{path}: is of the run {checkpoint['run']!r}; give the folder its name back, or give another checkpoint"
+        )
     if not config["data"]["class_path"].endswith("NoisyPixels"):
         raise ValueError(f"{path}: trained on {config['data']['class_path']}; a probe needs labelled images")
     config["data"]["init_args"] |= changes
@@ -97,4 +99,4 @@ def show(table: pd.DataFrame, folder: Path, data: NoisyPixels) -> None:
         cells = [f"{100 * group[split].mean():.1f}" for split in ("validation", "test")]
         printed.add_row(str(name), str(tap), str(len(group)), *cells)
     console.print(printed)
-    console.print(f"saved: {folder / 'probe.csv'} and {folder / 'probe.png'}", highlight=False, soft_wrap=True)
+    console.print(f"saved: {folder / 'probe.csv'} and {folder / 'probe.png'}")

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.table import Table
 
 from study.bench.base import Row
+from study.console import Console
 
 TEXT = ("case", "method", "unit", "note")
 COLUMNS: dict[str, Callable[[Row], str]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
+from study import documentation
 from study.experiments.base import Experiment
 
 # In the order of the page; `study run linear` does the linear ones.
@@ -21,7 +22,9 @@ class Experiments(Mapping[str, type[Experiment]]):
     def __getitem__(self, name: str) -> type[Experiment]:
         if name not in self.names:
             raise KeyError(name)
-        return getattr(import_module(f"{__name__}.{name}"), name.title().replace("_", ""))
+        module = import_module(f"{__name__}.{name}")
+        documentation.restore(module)
+        return getattr(module, name.title().replace("_", ""))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

@@ -1,13 +1,13 @@
 """What was computed of records, kept under <out>/cache: believed only where table, record and code are still the same."""
 
 import json
-import sys
 from functools import cache
 from pathlib import Path
 
 import study
 from study.running.files import checksum
 from study.running.store import Record
+from study.terminal import say
 
 
 def load(record: Record) -> str | None:
@@ -63,4 +63,4 @@ def _code() -> str:
 
 @cache
 def _note(line: str) -> None:
-    print(f"study: {line}", file=sys.stderr)
+    say(line)

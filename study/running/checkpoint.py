@@ -1,7 +1,6 @@
 """Checkpoints of a run: the last two, each written whole or not at all, and checked before it is read."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from study.running.files import checksum, flush, naming
 from study.running.lock import check_held
+from study.terminal import say
 
 
 class Checkpoint(Callback):
@@ -77,10 +77,9 @@ class Checkpoint(Callback):
             )
         before, now = set(checkpoint["threads"]), torch.get_num_threads()
         if before != {now} and trainer.is_global_zero and pl_module.device.type == "cpu":
-            print(
-                f"study: {self.run.name} was begun with {' and '.join(map(str, sorted(before)))} threads and goes on with {now}: its "
-                "table can differ in small values from that of an uninterrupted run",
-                file=sys.stderr,
+            say(
+                f"{self.run.name} was begun with {' and '.join(map(str, sorted(before)))} threads and goes on with {now}: its "
+                "table can differ in small values from that of an uninterrupted run"
             )
         self.threads |= before
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from study.running import own
 from study.running.files import checksum, write
+from study.terminal import say
 
 OURS = {"datamodules", "models", "study"}
 SETTLED = 2.0  # seconds after which a change of a file changes its times, whatever the file system's clock counts
@@ -95,7 +96,7 @@ def content(files: list[Path]) -> str:
         return known
     size = sum(s.st_size for _, s in seen)
     if size > LARGE:
-        print(f"study: reading {len(files):,} files, {size / 2**30:.1f} GB, to know the data by their content", file=sys.stderr)
+        say(f"reading {len(files):,} files, {size / 2**30:.1f} GB, to know the data by their content")
     start, total = time.time(), hashlib.sha256()
     for path in files:
         with path.open("rb") as file:

@@ -1,7 +1,6 @@
 """A stack of deep linear networks trained by gradient flow: the ODE of the full matrices, integrated to a tolerance."""
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from study.running.capacity import Need, widths
 from study.running.failed import write_failure
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
+from study.terminal import say
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
 
@@ -91,7 +91,7 @@ class Integration(Run):
             if done := stored(path):  # by a process that had the lock until now
                 return done
             if again:
-                print(f"study: {path} was not finished; an integration has no checkpoint and starts again", file=sys.stderr)
+                say(f"{path} was not finished; an integration has no checkpoint and starts again")
             start = time.monotonic()
             try:
                 trace = follow(steps, flow, y, features)

@@ -14,6 +14,7 @@ from typing import Any
 
 from study.running.files import write
 from study.running.signals import Preempted, caught, requeue
+from study.terminal import say
 
 
 def main(folder: Path) -> int:
@@ -21,7 +22,7 @@ def main(folder: Path) -> int:
         try:
             return work(json.loads((folder / f"{os.environ['SLURM_ARRAY_TASK_ID']}.json").read_text()))
         except Preempted as stop:
-            print(f"study: {stop}", file=sys.stderr, flush=True)
+            say(stop)
             requeue(stop.number)
             return 128 + stop.number
 
@@ -60,7 +61,7 @@ def work(orders: list[dict]) -> int:
 
 def note(failed: dict[str, Any], place: Path) -> None:
     """Say why a run cannot be finished, in the log, and in its folder where it has not done so itself."""
-    print(f"study: stopped: {failed['reason']}", file=sys.stderr, flush=True)
+    say(f"stopped: {failed['reason']}")
     if not (place / "failed.json").exists():
         write(place / "failed.json", json.dumps(failed, indent=1))
 

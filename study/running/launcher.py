@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
+from study.console import Console
 from study.experiments.base import Experiment, Results
 from study.observers.loss import Diverged
 from study.running import store
@@ -54,7 +53,7 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
         results |= {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Result)}
         diverged = {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Diverged)}
         for role, stop in diverged.items():
-            console.print(f"  {role}: {stop}", style="yellow", highlight=False)
+            console.print(f"  {role}: {stop}", style="yellow")
         try:
             batch = plan.throw(next(iter(diverged.values()))) if diverged else plan.send(results)
         except StopIteration:
@@ -65,4 +64,4 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
 
 def report(role: str, seconds: float, result: Result, console: Console) -> None:
     """The line of a run that is done: how long it took, and how it came to be."""
-    console.print(f"  {role:<24} {seconds:6.1f} s  {result.origin}  {result.path}", highlight=False, soft_wrap=True)
+    console.print(f"  {role:<24} {seconds:6.1f} s  {result.origin}  {result.path}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
+from study.console import Console
 from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need, free_bytes
 from study.running.failed import error_of

@@ -6,11 +6,11 @@ from types import FrameType
 from lightning import Callback, LightningModule, Trainer
 
 from study.running.checkpoint import Checkpoint
-from study.running.signals import ASKING, Preempted
+from study.running.signals import Preempted, asking
 
 
 class Preemption(Callback):
-    """On SIGTERM, SIGUSR1, SIGUSR2 or Ctrl-C, writes a checkpoint at the end of the chunk and raises Preempted. A second
+    """On a signal that asks for the end, writes a checkpoint at the end of the chunk and raises Preempted. A second
     Ctrl-C raises it at once. A training that is already at its last chunk is finished instead; see `late`."""
 
     def __init__(self, saver: Checkpoint) -> None:
@@ -19,7 +19,7 @@ class Preemption(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # In place of Lightning's own handlers (its requeueing on SLURM among them), which it has set by now. When fitting
         # ends, it puts back those from before.
-        for number in ASKING:
+        for number in asking():
             signal.signal(number, self.receive)
 
     def receive(self, number: int, frame: FrameType | None) -> None:

@@ -1,18 +1,24 @@
-"""Signals that ask a process to end: a scheduler's warning before it preempts or ends a job, `study cancel`, Ctrl-C.
+"""Signals that ask a process to end: a scheduler's warning before it preempts or ends a job, `study cancel`, Ctrl-C,
+the end of the terminal.
 
 Kept free of torch, so that a job catches them while it still imports.
 """
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from study.running.scheduler import Refused, command
+from study.terminal import say
 
-ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
+ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGHUP)
+
+
+def asking() -> list[signal.Signals]:
+    """Those that this process heeds: not a terminal's end, where it was started by nohup."""
+    return [number for number in ASKING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 class Preempted(BaseException):
@@ -31,7 +37,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def caught() -> Iterator[None]:
     """While the block runs, a signal that asks for the end raises Preempted in it."""
-    before = {number: signal.signal(number, _raise) for number in ASKING}
+    before = {number: signal.signal(number, _raise) for number in asking()}
     try:
         yield
     finally:
@@ -56,4 +62,4 @@ def requeue(received: int) -> None:
         if command("squeue", "--noheader", "--format=%T", f"--jobs={job}").strip() == "RUNNING":
             command("scontrol", "requeue", job)
     except Refused as error:
-        print(f"study: job {job} is not requeued: {error}", file=sys.stderr)
+        say(f"job {job} is not requeued: {error}")

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from study.console import Console
 from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.cluster import Cluster
@@ -97,7 +96,7 @@ class Slurm(Launcher):
                 # Before submitting: whatever ends this process then, the jobs can be found.
                 write(folder / "job.json", json.dumps({"array": name, "task": task}))
         number = scheduler.command("sbatch", "--parsable", given=script).strip()
-        console.print(f"  job array {number}: {len(orders)} runs in {len(shares)} jobs, logs in {place}", soft_wrap=True)
+        console.print(f"  job array {number}: {len(orders)} runs in {len(shares)} jobs, logs in {place}")
 
 
 def script_of(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
@@ -141,7 +140,7 @@ def settled(waiting: Mapping[str, Path], console: Console) -> Queue:
         if not ending:
             return queue
         if not pause:
-            console.print(f"  waiting for earlier jobs to end: {', '.join(ending)}", highlight=False, soft_wrap=True)
+            console.print(f"  waiting for earlier jobs to end: {', '.join(ending)}")
         pause = min(1.5 * pause, LONGEST) or SHORTEST
         time.sleep(pause)
 
@@ -162,7 +161,7 @@ def wait(waiting: Mapping[str, Path], console: Console) -> None:
             counts = Counter(state for state in states.values() if state != "ended")
             line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         if line and line != shown:
-            console.print(f"  {line}; {len(ended)} of {len(waiting)} ended", highlight=False, soft_wrap=True)
+            console.print(f"  {line}; {len(ended)} of {len(waiting)} ended")
         shown, pause = line, min(1.5 * pause, LONGEST)
         if len(ended) < len(waiting):
             time.sleep(pause)

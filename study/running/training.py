@@ -34,6 +34,7 @@ from study.running.failed import write_failure
 from study.running.preemption import Preemption
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
+from study.terminal import say
 
 PROCESSES = {"devices", "num_nodes", "strategy"}
 CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
@@ -195,7 +196,7 @@ class Training(Run):
                 return done
             checkpoint, note = newest(saver.path.parent)
             if note and first:
-                print(f"study: {note}", file=sys.stderr)
+                say(note)
             if not checkpoint:
                 if first:  # of an attempt that ended before its first checkpoint: it starts again from update 0
                     for events in path.glob("events.out.tfevents.*"):

@@ -247,9 +247,7 @@ def checkout(tmp_path):
     inside = root / ".venv" / "lib" / "site-packages"
     inside.mkdir(parents=True)
     for name in ("study", "models", "datamodules"):
-        shutil.copytree(
-            Path(package.__path__[0]).parent / name, inside / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(Path(package.__path__[0]).parent / name, inside / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "file").touch()
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", root]
     subprocess.run([*git, "init", "--quiet"], check=True)
