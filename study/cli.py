@@ -1,8 +1,7 @@
-"""The command `study`. Bad input gives one line and exit code 2; a claim that does not hold gives `study claims` exit code 1."""
+"""The command `study`. Bad input gives one line and exit code 2; a claim that is refuted gives `study claims` exit code 1."""
 
 import dataclasses
 import inspect
-import json
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from study.arguments import Parser
 from study.running.signals import Preempted, caught, requeue
 
 if TYPE_CHECKING:
+    from study.experiments.base import Claim
     from study.running.launcher import Launcher
 
 COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
@@ -116,7 +116,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     from rich.console import Console
 
     from study.experiments import EXPERIMENTS
-    from study.report import board, page, summary
+    from study.report import board, page
     from study.running import store
     from study.running.launcher import perform
 
@@ -127,23 +127,24 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
         console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
         perform(experiment, launcher, out, " ".join(["study", *sys.argv[1:]]), console)
         done.add(store.place(experiment, out))
-    found = store.records(out)
-    made = summary.claims(found)
-    store.save_claims(made, out)
+    found, made = page.publish(out)
     print_claims(made)
     board.write_figures([record for record in found if record.path in done], out)
-    console.print(f"page: {page.render(found, out)}", highlight=False, soft_wrap=True)
+    console.print(f"page: {page.place(out)}", highlight=False, soft_wrap=True)
 
 
-def print_claims(made: list) -> None:
-    from study.report.page import number
+def print_claims(made: "list[Claim]") -> None:
+    from study.experiments.verdict import REFUTED, counted
+    from study.report.page import number, repetitions
 
-    width = max(len(c.id) for c in made)
+    width, widest = max(len(c.id) for c in made), max(len(c.verdict) for c in made)
     for c in made:
-        verdict = "holds        " if c.holds else "DOES NOT HOLD"
-        print(f"{verdict}  {c.id:<{width}}  predicted {c.predicted}, measured {number(c.measured)} "
-              f"[{number(c.low)}, {number(c.high)}], n = {c.n}")  # fmt: skip
-    print(f"{sum(c.holds for c in made)} of {len(made)} claims hold")
+        verdict = c.verdict.upper() if c.verdict == REFUTED else c.verdict
+        print(f"{verdict:<{widest}}  {c.id:<{width}}  predicted {c.predicted}, measured {number(c.measured)} "
+              f"[{number(c.low)}, {number(c.high)}], {repetitions(c)}")  # fmt: skip
+    for name, outside in dict.fromkeys((c.experiment, c.outside) for c in made if c.outside):
+        print(f"{name} with {outside}: measurements, as that leaves the conditions of the claims")
+    print(counted(c.verdict for c in made))
 
 
 def study_fit(arguments: list[str]) -> int:
@@ -175,39 +176,39 @@ def study_probe(arguments: list[str]) -> int:
 
 
 def study_claims(arguments: list[str]) -> int:
-    """Every claim with prediction, measurement, interval, verdict, computed from the tables. Exit code 1 if one does not
-    hold, or if claims.json says otherwise than the tables."""
+    """Every claim with prediction, measurement, interval, verdict, computed from the tables. Exit code 1 if one is refuted, or
+    if claims.json says otherwise than the tables."""
     parser = parser_of("claims")
     add_out(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args(arguments)
+    from study.experiments.verdict import REFUTED
     from study.report import summary
     from study.running import store
 
     made = summary.claims(store.records(options.out))
     if options.json:
-        print(json.dumps([dataclasses.asdict(c) for c in made], indent=1))
+        print(store.claims_json(made))
     else:
         print_claims(made)
     differences = store.changed(made, options.out)
     for line in differences:
         print(f"study: {line}", file=sys.stderr)
-    return int(bool(differences) or not all(c.holds for c in made))
+    return int(bool(differences) or any(c.verdict == REFUTED for c in made))
 
 
 def study_report(arguments: list[str]) -> int:
-    """Write <out>/report/index.html from the results under <out>."""
+    """Write <out>/claims.json and <out>/report/index.html from the results under <out>."""
     parser = parser_of("report")
     add_out(parser)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     options = parser.parse_args(arguments)
     from study.report import page
-    from study.running import store
 
-    path = page.render(store.records(options.out), options.out)
-    print(f"page: {path}")
+    page.publish(options.out)
+    print(f"page: {page.place(options.out)}")
     if options.open:
-        webbrowser.open(path.resolve().as_uri())
+        webbrowser.open(page.place(options.out).resolve().as_uri())
     return 0
 
 
@@ -233,6 +234,7 @@ def study_bench(arguments: list[str]) -> int:
 
     from study import bench
     from study.bench.show import show
+    from study.running.files import strict_json
     from study.running.local import device_of
     from study.running.training import quiet
 
@@ -240,7 +242,7 @@ def study_bench(arguments: list[str]) -> int:
     device = device_of(options.device)
     chosen = [bench.benchmark(name) for name in ([options.name] if options.name else bench.NAMES)]
     if options.json:
-        print(json.dumps([dataclasses.asdict(row) for rows in chosen for row in rows(device)], indent=1))
+        print(strict_json([dataclasses.asdict(row) for rows in chosen for row in rows(device)]))
     else:
         for rows in chosen:
             show(rows(device), Console(width=None if sys.stdout.isatty() else 180))

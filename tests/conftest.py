@@ -17,6 +17,14 @@ with hook, warnings.catch_warnings():
     study.running.training.quiet()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def home(tmp_path_factory):
+    """The user's own folder is one of the tests'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture
 def runs(tmp_path):
     """An empty folder for results."""
