@@ -17,6 +17,8 @@ def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
         options = sorted({o for action in parser._actions for o in action.option_strings if o.startswith("--")})
         named = [o for o in options if o.split(".")[0].strip("-") in ("model", "data") and "." in o] or options
         text += f"; valid options: {' '.join(named)}"
+    if "Expected a <class 'tuple'>" in text:
+        text += "; write a list in brackets, such as [1,2]"
     say(f"error: {text}")
     sys.exit(2)
 

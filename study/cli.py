@@ -1,8 +1,7 @@
-"""The command `study`. Bad input gives one line and exit code 2; a claim that does not hold gives `study claims` exit code 1."""
+"""The command `study`. Bad input gives one line and exit code 2; a claim that is refuted gives `study claims` exit code 1."""
 
 import dataclasses
 import inspect
-import json
 import signal
 import sys
 import threading
@@ -16,6 +15,7 @@ from study.terminal import discard, escaped, prepare, say
 
 if TYPE_CHECKING:
     from study.arguments import Parser
+    from study.experiments.base import Claim
     from study.running.launcher import Launcher
 
 COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
@@ -121,7 +121,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     """Run experiments, then write claims and page from all that is under `out`."""
     from study.console import Console
     from study.experiments import EXPERIMENTS
-    from study.report import board, page, summary
+    from study.report import board, page
     from study.running import store
     from study.running.launcher import perform
 
@@ -132,12 +132,10 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
         console.print(f"{name} on {device}: {experiment.expected}")
         perform(experiment, launcher, out, given(), console)
         done.add(store.place(experiment, out))
-    found = store.records(out)
-    made = summary.claims(found)
-    store.save_claims(made, out)
+    found, made = page.publish(out)
     print_claims(made)
     board.write_figures([record for record in found if record.path in done], out)
-    console.print(f"page: {page.render(found, out)}")
+    console.print(f"page: {page.place(out)}")
 
 
 def given() -> str:
@@ -145,15 +143,18 @@ def given() -> str:
     return escaped(" ".join(["study", *sys.argv[1:]]))
 
 
-def print_claims(made: list) -> None:
-    from study.report.page import number
+def print_claims(made: "list[Claim]") -> None:
+    from study.experiments.verdict import REFUTED, counted
+    from study.report.page import number, repetitions
 
-    width = max(len(c.id) for c in made)
+    width, widest = max(len(c.id) for c in made), max(len(c.verdict) for c in made)
     for c in made:
-        verdict = "holds        " if c.holds else "DOES NOT HOLD"
-        print(f"{verdict}  {c.id:<{width}}  predicted {c.predicted}, measured {number(c.measured)} "
-              f"[{number(c.low)}, {number(c.high)}], n = {c.n}")  # fmt: skip
-    print(f"{sum(c.holds for c in made)} of {len(made)} claims hold")
+        verdict = c.verdict.upper() if c.verdict == REFUTED else c.verdict
+        print(f"{verdict:<{widest}}  {c.id:<{width}}  predicted {c.predicted}, measured {number(c.measured)} "
+              f"[{number(c.low)}, {number(c.high)}], {repetitions(c)}")  # fmt: skip
+    for name, outside in dict.fromkeys((c.experiment, c.outside) for c in made if c.outside):
+        print(f"{name} with {outside}: measurements, as that leaves the conditions of the claims")
+    print(counted(c.verdict for c in made))
 
 
 def study_fit(arguments: list[str]) -> int:
@@ -165,8 +166,7 @@ def study_fit(arguments: list[str]) -> int:
     cli = StudyCLI(arguments)
     result = Training("fit", "run", cli.resolved()).execute(Path("runs"), given())
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        print(f"{result.origin}
-run: {escaped(result.path)}")
+        print(f"{result.origin}\nrun: {escaped(result.path)}")
     return 0
 
 
@@ -187,39 +187,39 @@ def study_probe(arguments: list[str]) -> int:
 
 
 def study_claims(arguments: list[str]) -> int:
-    """Every claim with prediction, measurement, interval, verdict, computed from the tables. Exit code 1 if one does not
-    hold, or if claims.json says otherwise than the tables."""
+    """Every claim with prediction, measurement, interval, verdict, computed from the tables. Exit code 1 if one is refuted, or
+    if claims.json says otherwise than the tables."""
     parser = parser_of("claims")
     add_out(parser)
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args(arguments)
+    from study.experiments.verdict import REFUTED
     from study.report import summary
     from study.running import store
 
     made = summary.claims(store.records(options.out))
     if options.json:
-        print(json.dumps([dataclasses.asdict(c) for c in made], indent=1))
+        print(store.claims_json(made))
     else:
         print_claims(made)
     differences = store.changed(made, options.out)
     for line in differences:
         say(line)
-    return int(bool(differences) or not all(c.holds for c in made))
+    return int(bool(differences) or any(c.verdict == REFUTED for c in made))
 
 
 def study_report(arguments: list[str]) -> int:
-    """Write <out>/report/index.html from the results under <out>."""
+    """Write <out>/claims.json and <out>/report/index.html from the results under <out>."""
     parser = parser_of("report")
     add_out(parser)
     parser.add_argument("--open", action="store_true", help="show it in the browser")
     options = parser.parse_args(arguments)
     from study.report import page
-    from study.running import store
 
-    path = page.render(store.records(options.out), options.out)
-    print(f"page: {escaped(path)}")
+    page.publish(options.out)
+    print(f"page: {escaped(page.place(options.out))}")
     if options.open:
-        webbrowser.open(path.resolve().as_uri())
+        webbrowser.open(page.place(options.out).resolve().as_uri())
     return 0
 
 
@@ -244,6 +244,7 @@ def study_bench(arguments: list[str]) -> int:
     from study import bench
     from study.bench.show import show
     from study.console import Console
+    from study.running.files import strict_json
     from study.running.local import device_of
     from study.running.training import quiet
 
@@ -251,7 +252,7 @@ def study_bench(arguments: list[str]) -> int:
     device = device_of(options.device)
     chosen = [bench.benchmark(name) for name in ([options.name] if options.name else bench.NAMES)]
     if options.json:
-        print(json.dumps([dataclasses.asdict(row) for rows in chosen for row in rows(device)], indent=1))
+        print(strict_json([dataclasses.asdict(row) for rows in chosen for row in rows(device)]))
     else:
         for rows in chosen:
             show(rows(device), Console(width=None if sys.stdout.isatty() else 180))

@@ -18,10 +18,10 @@ with hook, warnings.catch_warnings():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def own(tmp_path_factory):
+def home(tmp_path_factory):
     """The user's own folder is one of the tests'."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
 

@@ -1,6 +1,7 @@
 """What an experiment is: options, a plan of runs, claims and figures made from their tables."""
 
 import abc
+import dataclasses
 import inspect
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from study.experiments.verdict import MEASUREMENT, Region, judge
 from study.running.result import Result
 from study.running.run import Run
 
@@ -18,13 +20,16 @@ if TYPE_CHECKING:
 Results = dict[str, Result]
 Figures = dict[str, "matplotlib.figure.Figure"]  # by caption; what draws is imported by `figures`, as claims do without
 Plan = Generator[Mapping[str, Run], Results, None]
+MOST = 100_000  # of seeds, networks, pairs: all are in memory at once
 
 
 @dataclass(frozen=True)
 class Claim:
     """A statement, what theory or the paper predicts, and what was measured.
 
-    `low` and `high` are the interval named in the statement; `n` the number of independent repetitions (seeds).
+    `at_least` and `at_most` are the predicted region, infinite where it is open; `low` and `high` the interval named in the
+    statement; `n` the number of independent repetitions (seeds), None where nothing is random. `outside` names the options that
+    leave the conditions of the claim: where there are any, the verdict is "measurement".
     """
 
     id: str
@@ -32,11 +37,14 @@ class Claim:
     statement: str
     source: str
     predicted: str
+    at_least: float
+    at_most: float
     measured: float
     low: float
     high: float
-    n: int
-    holds: bool
+    n: int | None
+    outside: str
+    verdict: str
 
 
 @dataclass
@@ -47,6 +55,7 @@ class Experiment(abc.ABC):
         device: "cpu" or "cuda"; set by the runner.
     """
 
+    free: ClassVar[tuple[str, ...]] = ()  # options that may differ from their defaults while claims stay claims; device always
     name: ClassVar[str]
     expected: ClassVar[str]  # runs and time, shown by `study list`
     device: str = "cpu"
@@ -59,30 +68,43 @@ class Experiment(abc.ABC):
     def claims(self, results: Results) -> list[Claim]:
         """Claims with their verdicts, from the tables alone."""
 
+    def outside(self) -> str:
+        """The options that leave the conditions of the claims, as text; empty where there are none."""
+        fixed = [field for field in dataclasses.fields(self) if field.name not in (*self.free, "device")]
+        found = {field.name: getattr(self, field.name) for field in fixed if getattr(self, field.name) != field.default}
+        return ", ".join(f"{name} = {value}" for name, value in found.items())
+
     def claim(
         self,
         name: str,
         statement: str,
         source: str,
         predicted: str,
+        region: Region,
         values: ArrayLike,
-        holds: bool,
         measured: float | None = None,
         n: int | None = None,
     ) -> Claim:
-        """A claim whose interval is the range of `values`; by default `measured` is their mean and n their number."""
+        """A claim whose interval is the range of `values`; by default `measured` is their mean and n their number. A single
+        value, without n, is one in which nothing is random."""
         found = np.atleast_1d(np.asarray(values, dtype=float))
+        low, high = float(found.min()), float(found.max())
+        n = found.size if n is None and np.ndim(values) else n
+        outside = self.outside()
         return Claim(
-            f"{self.name}/{name}",
-            self.name,
-            statement,
-            source,
-            predicted,
-            float(found.mean() if measured is None else measured),
-            float(found.min()),
-            float(found.max()),
-            found.size if n is None else n,
-            bool(holds),
+            id=f"{self.name}/{name}",
+            experiment=self.name,
+            statement=statement,
+            source=source,
+            predicted=predicted,
+            at_least=float(region.at_least),
+            at_most=float(region.at_most),
+            measured=float(found.mean() if measured is None else measured),
+            low=low,
+            high=high,
+            n=n,
+            outside=outside,
+            verdict=MEASUREMENT if outside else judge(region, low, high, n),
         )
 
     @abc.abstractmethod
@@ -98,6 +120,16 @@ class Experiment(abc.ABC):
     def reported(self, results: Results) -> list[dict[str, Any]]:
         """Rows of a table of further measurements that no claim is made of."""
         return []
+
+
+def check_count(name: str, value: int, least: int = 1, most: int = MOST) -> None:
+    """Refuse a number of things that cannot be, before a list of them is built.
+
+    Raises:
+        ValueError: it is not in [least, most].
+    """
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be at least {least} and at most {most:,}, found {value}")
 
 
 def final(result: Result, metric: str) -> NDArray:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Figures, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
+from study.experiments.verdict import Region
 from study.report.statistics import binomial
 from study.theory import exact, flow
 from study.theory.flow import Objective
@@ -42,14 +43,15 @@ class Bottleneck(LinearExperiment):
         seed: of the data sets.
     """
 
+    free = ("tolerance", "networks", "seed")
     name = "bottleneck"
     expected = "6 runs of 40 networks, about 1 min on 2 cores"
     networks: int = 40
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.networks < 1:
-            raise ValueError(f"networks must be at least 1, found {self.networks}")
+        check_count("networks", self.networks)
+        check_count("seed", self.seed, least=0, most=2**63 - 1)
 
     def features(self) -> tuple[NDArray, NDArray]:
         """lam, rho [networks, D]: lam in [0.5, 1], rho in [0.5, 1], against each other on average."""
@@ -113,7 +115,7 @@ class Bottleneck(LinearExperiment):
                         self.claim(
                             f"{name}-{objective}-L{L}", f"{objective.upper()}, depth {L}, room for {K} of {D} features: {what} (share of "
                             "networks, at least 0.9; 95 % Clopper-Pearson interval)",
-                            source, ">= 0.9", binomial(int(right.sum()), right.size), right.mean() >= 0.9, measured=right.mean(),
+                            source, ">= 0.9", Region(at_least=0.9), binomial(int(right.sum()), right.size), measured=right.mean(),
                             n=right.size,
                         )
                     )  # fmt: skip

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Experiment, Figures, Plan, Results
+from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, TARGETS, first_reached, trained_gains, training
+from study.experiments.verdict import Region, around
 from study.running.run import Run
 from study.theory import exact, flow
 
@@ -43,6 +44,7 @@ class Dynamics(Experiment):
         eps: initial gain of every feature.
     """
 
+    free = ("seeds", "depths")
     name = "dynamics"
     expected = "8 runs of 14 networks, about 1 min on 2 cores"
     seeds: int = 5
@@ -52,10 +54,9 @@ class Dynamics(Experiment):
     def __post_init__(self) -> None:
         self.depths = tuple(self.depths)
         self._gains: dict[Path, tuple[NDArray, NDArray, NDArray]] = {}
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, found {self.seeds}")
-        if not self.depths or not set(self.depths) <= set(RATES["jepa"]):
-            raise ValueError(f"depths must be among {', '.join(map(str, RATES['jepa']))}, found {self.depths}")
+        check_count("seeds", self.seeds)
+        if not self.depths or not set(self.depths) <= set(RATES["jepa"]) or len(set(self.depths)) < len(self.depths):
+            raise ValueError(f"depths must be among {', '.join(map(str, RATES['jepa']))}, each once, found {list(self.depths)}")
         limit = min(RHO) ** max(self.depths)
         if not 0 < self.eps <= FRACTION * limit:
             raise ValueError(
@@ -125,8 +126,8 @@ class Dynamics(Experiment):
                     f"point, is at most {TOLERANCE:g} (range over seeds)",
                     "theory section 2",
                     f"0 (<= {TOLERANCE:g})",
+                    Region(at_most=TOLERANCE),
                     worst,
-                    worst.max() <= TOLERANCE,
                     measured=worst.max(),
                 )
             )
@@ -139,8 +140,8 @@ class Dynamics(Experiment):
                     "power (exponent within 0.15 of 1; range over data sets and steps of the rate by sqrt(2))",
                     "Euler's method",
                     "1",
-                    slopes,
-                    abs(slopes - 1).max() <= 0.15,
+                    around(1, 0.15),
+                    slopes.ravel(),
                 )
             )
             out += self.orders(results, objective, depth)
@@ -158,8 +159,8 @@ class Dynamics(Experiment):
             f"rho = {RHO[-1]:g}, within 1 % of theory (range over seeds)",
             "theory section 4",
             f"{predicted:.3f}",
+            around(predicted, 0.01 * predicted),
             ratio,
-            np.abs(ratio / predicted - 1).max() <= 0.01,
         )
         lam = SETS["lambda against rho"]
         expected = spearmanr(exact.critical_time(objective, lam, RHO, depth, self.eps, FRACTION), RHO).statistic
@@ -172,8 +173,8 @@ class Dynamics(Experiment):
             "fixed point) with rho equals the exact theory's (range over seeds)",
             "theory sections 3 and 4",
             f"{expected:+.2f}",
+            around(expected, 1e-9),
             found,
-            np.abs(found - expected).max() < 1e-9,
         )
         return [slow, order]
 

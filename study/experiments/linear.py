@@ -28,6 +28,12 @@ class LinearExperiment(Experiment):
 
     tolerance: float = 1e-6
 
+    def outside(self) -> str:
+        """As of every experiment; a smaller tolerance than the default only confirms claims, a larger one leaves them."""
+        default = type(self).tolerance
+        looser = [f"tolerance = {self.tolerance:g}, above {default:g}"] if self.tolerance > default else []
+        return ", ".join([*looser, *filter(None, [super().outside()])])
+
     def integration(
         self,
         name: str,

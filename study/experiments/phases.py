@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from study.experiments.base import Claim, Figures, Plan, Results
+from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
+from study.experiments.verdict import Region, above
 from study.report.statistics import binomial
 from study.theory import exact
 from study.theory.flow import Objective
@@ -46,13 +47,13 @@ class Phases(LinearExperiment):
         points: trained pairs along each axis of a panel.
     """
 
+    free = ("tolerance", "points")
     name = "phases"
     expected = "8 runs of 162 networks, about 1 min on 2 cores"
     points: int = 9
 
     def __post_init__(self) -> None:
-        if self.points < 1:
-            raise ValueError(f"points must be at least 1, found {self.points}")
+        check_count("points", self.points, most=300)  # along each of two axes
 
     def axis(self, limits: tuple[float, float]) -> NDArray:
         low, high = limits
@@ -91,7 +92,7 @@ class Phases(LinearExperiment):
                     f"agreement-{objective}", f"{objective.upper()}, depths {', '.join(map(str, DEPTHS))}, eps = 0.01 and 0.0001: share of "
                     "trained pairs farther than 1 % from the boundary whose order (half of the own fixed point) is that of the "
                     "exact theory, at least 0.99 (95 % Clopper-Pearson interval)",
-                    "theory sections 3 and 4", ">= 0.99", binomial(int(right.sum()), right.size), right.mean() >= 0.99,
+                    "theory sections 3 and 4", ">= 0.99", Region(at_least=0.99), binomial(int(right.sum()), right.size),
                     measured=right.mean(), n=right.size,
                 )
             )  # fmt: skip
@@ -100,7 +101,7 @@ class Phases(LinearExperiment):
             self.claim(
                 "grows-with-depth", "JEPA, eps = 0.01: the share of the diagram in which the feature of higher rho is first grows with "
                 f"every depth of {', '.join(map(str, DEPTHS))} (interval: smallest and largest step)",
-                "theory section 4", "> 0", np.diff(share["jepa"]), np.diff(share["jepa"]).min() > 0, n=len(self.grid()[0]),
+                "theory section 4", "> 0", above(0), np.diff(share["jepa"]), n=len(self.grid()[0]),
             )
         )  # fmt: skip
         return out

@@ -11,6 +11,7 @@ Learning rates are tuned for each objective and encoder on the validation split,
 a rate that diverges for any of the final seeds gives way to the next best below it.
 """
 
+import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from study.experiments.base import Claim, Experiment, Figures, Plan, Results, curves, final
+from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count, curves, final
 from study.experiments.linear import TARGETS
+from study.experiments.verdict import Region, above
 from study.report.statistics import interval, spread
 from study.running.run import Run
 from study.theory.flow import Objective
@@ -57,6 +59,7 @@ class Pixels(Experiment):
         seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
     """
 
+    free = ("images", "root", "download", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
     images: "Source" = "builtin"
@@ -74,11 +77,20 @@ class Pixels(Experiment):
     seeds: int = 5
 
     def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise ValueError(f"seeds must be at least 1, found {self.seeds}")
-        if not self.rates or min(self.rates) <= 0:
-            raise ValueError(f"rates must be positive learning rates, found {self.rates}")
+        check_count("size", self.size, most=1024)
+        check_count("count", self.count, least=10, most=10**9)
+        check_count("directions", self.directions, most=3 * self.size**2)  # the pixels
+        for name in ("updates", "batch", "seeds"):
+            check_count(name, getattr(self, name))
+        if not 0 <= self.amplitude < math.inf:
+            raise ValueError(f"amplitude must be finite and not negative, found {self.amplitude}")
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma must lie in [0, 1], found {self.gamma}")
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma must be finite and positive, found {self.sigma}")
         self.rates = tuple(sorted(self.rates))
+        if not (self.rates and all(0 < rate < math.inf for rate in self.rates) and len(set(self.rates)) == len(self.rates)):
+            raise ValueError(f"rates must be positive learning rates, each once, found {list(self.rates)}")
         self.root = None if self.root is None else Path(self.root).resolve()
 
     def run(
@@ -150,35 +162,31 @@ class Pixels(Experiment):
                     raise ValueError(f"{role} diverges at every rate that its tuning survived; give lower --rates")
 
     def claims(self, results: Results) -> list[Claim]:
-        where = f"pixels/{self.images}"
         jepa, mae = results["jepa-mlp"], results["mae-mlp"]
-        out = []
-
-        def claim(name: str, statement: str, predicted: str, values: Any, holds: Any, source: str = "theory section 5") -> None:
-            mean, low, high = interval(values)
-            verdict = bool(holds(mean, low, high))
-            out.append(Claim(f"{where}/{name}", self.name, statement, source, predicted, mean, low, high, self.seeds, verdict))
-
         on = f"{self.images} images, K = {self.directions}, A = {self.amplitude:g}, gamma = {self.gamma:g}, ReLU MLP"
-        what = "the distractor's share of feature variance (best linear approximation; mean over seeds)"
-        claim(
-            "share-jepa", f"{on}: trained as JEPA, {what} is at most 0.05",
-            "<= 0.05", final(jepa, SHARES[0]), lambda mean, low, high: mean <= 0.05,
-        )  # fmt: skip
-        claim(
-            "share-mae", f"{on}: trained as MAE, {what} is at least 0.5",
-            ">= 0.5", final(mae, SHARES[0]), lambda mean, low, high: mean >= 0.5,
-        )  # fmt: skip
-        claim(
-            "probe-jepa-over-mae", f"{on}: JEPA's linear probe beats MAE's by at least 8 points of test accuracy (mean over "
-            "paired seeds; the interval excludes 0)",
-            ">= 8 points", 100 * (final(jepa, TEST) - final(mae, TEST)), lambda mean, low, high: mean >= 8 and low > 0,
-        )  # fmt: skip
-        claim(
-            "probe-jepa-over-random", f"{on}: JEPA's linear probe beats its own random encoder's (mean over paired seeds; the "
-            "interval excludes 0)",
-            "> 0 points", 100 * (final(jepa, TEST) - final(jepa, RANDOM)), lambda mean, low, high: low > 0,
-        )  # fmt: skip
+        what = "the distractor's share of feature variance (best linear approximation; mean over seeds; 95 % Student interval)"
+        out = []
+        for name, statement, predicted, region, values in (
+            ("share-jepa", f"trained as JEPA, {what} is at most 0.05", "<= 0.05", Region(at_most=0.05), final(jepa, SHARES[0])),
+            ("share-mae", f"trained as MAE, {what} is at least 0.5", ">= 0.5", Region(at_least=0.5), final(mae, SHARES[0])),
+            (
+                "probe-jepa-over-mae", "JEPA's linear probe beats MAE's by at least 8 points of test accuracy (mean over paired "
+                "seeds; 95 % Student interval)",
+                ">= 8 points", Region(at_least=8), 100 * (final(jepa, TEST) - final(mae, TEST)),
+            ),
+            (
+                "probe-jepa-over-random", "JEPA's linear probe beats its own random encoder's (mean over paired seeds; 95 % "
+                "Student interval)",
+                "> 0 points", above(0), 100 * (final(jepa, TEST) - final(jepa, RANDOM)),
+            ),
+        ):  # fmt: skip
+            mean, low, high = interval(values)
+            out.append(
+                self.claim(
+                    f"{self.images}/{name}", f"{on}: {statement}", "theory section 5", predicted, region, [low, high],
+                    measured=mean, n=self.seeds,
+                )
+            )  # fmt: skip
         return out
 
     def reported(self, results: Results) -> list[dict[str, Any]]:

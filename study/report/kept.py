@@ -1,13 +1,20 @@
-"""What was computed of records, kept under <out>/cache: believed only where table, record and code are still the same."""
+"""What was computed of records, kept under <out>/cache: believed only where table, record and code are still the same, and only
+where this user's key has signed it. So nobody else's claims or figures are shown as if they came from the tables."""
 
-import json
+import contextlib
+import hmac
+import os
+import uuid
 from functools import cache
 from pathlib import Path
 
 import study
-from study.running.files import checksum
+from study.running import own
+from study.running.files import checksum, read_regular
 from study.running.store import Record
 from study.terminal import say
+
+LARGEST = 2**26  # bytes of what is read back; a section with its figures has some hundred thousand
 
 
 def load(record: Record) -> str | None:
@@ -16,26 +23,29 @@ def load(record: Record) -> str | None:
     Raises:
         ValueError, OSError: as a record's key.
     """
-    path = _path(record)
-    if not path.exists():
-        return None
-    expected = key(record)
     try:
-        content = json.loads(path.read_bytes())
-        whole = content["key"] == expected and content["sha256"] == checksum(content["summary"].encode())
-    except (ValueError, KeyError, TypeError, AttributeError):  # damaged: it can be made again
+        content = read_regular(_path(record), LARGEST)
+    except OSError:  # there is none, or something that can be made again
         return None
-    return content["summary"] if whole else None
+    signature, _, made = (content or b"").partition(b"\n")
+    expected = _signature(record, made) if made else None
+    return made.decode() if expected and hmac.compare_digest(signature, expected) else None
 
 
 def keep(record: Record, made: str) -> None:
     """Keep what was computed of a record. Where that is impossible, say so once in this process."""
-    path = _path(record)
+    signature, path = _signature(record, made.encode()), _path(record)
+    if signature is None:
+        return
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # In place and without waiting for the disk, as what is not whole is not believed.
-        path.write_text(json.dumps({"key": key(record), "sha256": checksum(made.encode()), "summary": made}))
+        # Without waiting for the disk, as what is not whole is not believed.
+        partial.write_bytes(signature + b"\n" + made.encode())
+        os.replace(partial, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
         _note(f"what was computed of {record.path.parent} is not kept: {path.parent}: {error.strerror}")
 
 
@@ -46,6 +56,12 @@ def key(record: Record) -> str:
         ValueError, OSError: as a record's key.
     """
     return checksum(f"{_code()} {record.key}".encode())
+
+
+def _signature(record: Record, made: bytes) -> bytes | None:
+    """Of what was made of a record; None without a key of the user's."""
+    secret = own.key()
+    return None if secret is None else hmac.digest(secret, key(record).encode() + made, "sha256").hex().encode()
 
 
 def _path(record: Record) -> Path:

@@ -3,7 +3,9 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +66,34 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except ValueError as error:  # of the text's encoding, too
         raise ValueError(f"{path}: damaged, not readable as JSON ({error})") from error
+
+
+def strict_json(content: Any) -> str:
+    """JSON that every parser reads: it has no infinity and nothing that is not a number, for which null is written."""
+    return json.dumps(_finite(content), indent=1, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def read_regular(path: Path, most: int) -> bytes | None:
+    """What a regular file of at most so many bytes holds; None for anything else, for which it never waits.
+
+    Raises:
+        OSError: it cannot be read, or is a link.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        found = os.fstat(descriptor)
+        fine = stat.S_ISREG(found.st_mode) and found.st_size <= most
+        return open(descriptor, "rb", closefd=False).read() if fine else None
+    finally:
+        os.close(descriptor)
 
 
 def component(name: object, source: Path) -> str:

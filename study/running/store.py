@@ -16,7 +16,7 @@ from typing import Any
 
 from study.experiments import EXPERIMENTS
 from study.experiments.base import Claim, Experiment, Results
-from study.running.files import checksum, component, read_json, supported, write
+from study.running.files import checksum, component, read_json, strict_json, supported, write
 from study.running.result import Result
 from study.running.run import identity, verify
 
@@ -143,8 +143,13 @@ def _content(path: Path) -> dict[str, Any]:
     return content
 
 
+def claims_json(made: list[Claim]) -> str:
+    """Claims as <out>/claims.json has them: null for an open side of a region or interval, and where nothing was measured."""
+    return strict_json([dataclasses.asdict(claim) for claim in made])
+
+
 def save_claims(made: list[Claim], out: Path) -> None:
-    write(Path(out) / "claims.json", json.dumps([dataclasses.asdict(c) for c in made], indent=1, allow_nan=True))
+    write(Path(out) / "claims.json", claims_json(made))
 
 
 def changed(made: list[Claim], out: Path) -> list[str]:
@@ -156,7 +161,7 @@ def changed(made: list[Claim], out: Path) -> list[str]:
         stored = _numbered(read_json(path))
     except (TypeError, KeyError) as error:
         return [f"{path} is not a list of claims ({error})"]
-    fresh = _numbered(dataclasses.asdict(c) for c in made)
+    fresh = _numbered(json.loads(claims_json(made)))
     lines = [f"{path}: {i} is missing" for i in fresh.keys() - stored.keys()]
     lines += [f"{path}: {i} has no runs behind it" for i in stored.keys() - fresh.keys()]
     for i in fresh.keys() & stored.keys():

@@ -141,10 +141,10 @@ def slurm(tmp_path_factory):
             made.stop_all()
 
 
-def execute(out, seed, early=1.0):
+def execute(out, seed, early=1.0, **options):
     """One execution of `flips` as its runs would have left it if networks followed theory, but for a feature a that is `early`
     by a factor. Returns its record."""
-    experiment = flips.Flips(pairs=6, seed=seed)
+    experiment = flips.Flips(pairs=6, seed=seed, **options)
     results = {}
     for (role, run), depth in zip(next(experiment.plan()).items(), np.repeat(flips.DEPTHS, 2), strict=True):
         config = run.resolved()

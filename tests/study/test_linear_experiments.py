@@ -22,6 +22,7 @@ from study.experiments import (
     weight_decay,
 )
 from study.experiments.flips import flip_depth
+from study.experiments.verdict import HOLDS, INCONCLUSIVE, Region, judge
 
 SMALL = {
     "critical_times": ["--tolerance", "1e-5"],
@@ -67,7 +68,12 @@ def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
     assert "img-src data:" in page, "colour bars are images within the SVG"
     capsys.readouterr()
     if name in ("critical_times", "takeover", "flips", "ema", "predictor_rate"):
-        assert [c["id"] for c in made if not c["holds"]] == []
+        ends = [(c["id"], [-np.inf if c[k] is None else c[k] for k in ("at_least", "low")],
+                 [np.inf if c[k] is None else c[k] for k in ("at_most", "high")], c["n"]) for c in made]  # fmt: skip
+        found = {name: judge(Region(least, most), low, high, n) for name, (least, low), (most, high), n in ends}
+        # Of three pairs, or two, nothing follows about a share.
+        expected = {"flips": INCONCLUSIVE}.get(name, HOLDS)
+        assert {i: v for i, v in found.items() if v != expected} == {}
 
 
 def test_flip_depth_is_the_first_depth_after_which_a_stays_first():

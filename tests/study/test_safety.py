@@ -143,7 +143,7 @@ def test_texts_of_files_are_escaped(runs, execution, monkeypatch):
 
     def claimed(self, results):
         texts = dict.fromkeys(("id", "statement", "source", "predicted"), EVIL)
-        return [dataclasses.replace(claim, **texts, holds=False) for claim in claims(self, results)]
+        return [dataclasses.replace(claim, **texts, verdict="refuted") for claim in claims(self, results)]
 
     def drawn(self, results):
         figure = Figure()
@@ -157,7 +157,8 @@ def test_texts_of_files_are_escaped(runs, execution, monkeypatch):
     monkeypatch.setattr(flips.Flips, "reported", lambda self, results: [{EVIL: EVIL}])
     monkeypatch.setattr(flips.Flips, "statement", classmethod(lambda cls: EVIL))
     for _ in range(2):  # made, and as it was kept
-        text = page.render(store.records(runs), runs).read_text()
+        page.render(store.records(runs), runs)
+        text = page.place(runs).read_text()
         assert text.count("&lt;script&gt;") > 30
         assert "<script" not in text and "<img" not in text
         assert "onerror=" not in text.replace("&lt;img src=x onerror=alert(2)&gt;", "")
