@@ -29,9 +29,9 @@ def parser_of(command: str) -> "Parser":
 
 
 def add_out(parser: "Parser", device: bool = False) -> None:
-    from study.arguments import folder
+    from study.arguments import Folder
 
-    parser.add_argument("--out", type=folder, default=Path("runs"), help="folder of results")
+    parser.add_argument("--out", type=Folder(), default=Path("runs"), help="folder of results")
     if device:
         parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
 
