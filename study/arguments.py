@@ -30,17 +30,25 @@ class Parser(jsonargparse.ArgumentParser):
         fail(self, message)
 
 
-def folder(given: str | Path) -> Path:
-    """The folder of an option; where a shell has not put in what was meant, results would lie where nobody looks for them.
+class Folder:
+    """The type of an option that is a folder; where a shell has not put in what was meant, results would lie where nobody looks
+    for them."""
 
-    Raises:
-        ArgumentTypeError: it is empty, or begins with a ~ that the shell has left.
-    """
-    text = str(given)
-    if not text:
-        raise argparse.ArgumentTypeError("expected a folder, found an empty name; give . for the folder this is")
-    if text.startswith("~"):
-        raise argparse.ArgumentTypeError(
-            f"expected a folder, found {text}, which the shell has not expanded; give the whole path"
-        )
-    return Path(text)
+    def __call__(self, given: str | Path) -> Path:
+        """The path.
+
+        Raises:
+            ArgumentTypeError: it is empty, or begins with a ~ that the shell has left.
+        """
+        text = str(given)
+        if not text:
+            raise argparse.ArgumentTypeError("expected a folder, found an empty name; give . for the folder this is")
+        if text.startswith("~"):
+            raise argparse.ArgumentTypeError(
+                f"expected a folder, found {text}, which the shell has not expanded; give the whole path"
+            )
+        return Path(text)
+
+    def __repr__(self) -> str:
+        """As --help shows it."""
+        return "folder"

@@ -1,5 +1,6 @@
 """The command `study`. Bad input gives one line and exit code 2; a claim that is refuted gives `study claims` exit code 1."""
 
+import contextlib
 import dataclasses
 import inspect
 import signal
@@ -28,9 +29,9 @@ def parser_of(command: str) -> "Parser":
 
 
 def add_out(parser: "Parser", device: bool = False) -> None:
-    from study.arguments import folder
+    from study.arguments import Folder
 
-    parser.add_argument("--out", type=folder, default=Path("runs"), help="folder of results")
+    parser.add_argument("--out", type=Folder(), default=Path("runs"), help="folder of results")
     if device:
         parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
 
@@ -268,53 +269,49 @@ def on_thread_failure(failure: threading.ExceptHookArgs) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     prepare()
-    try:
-        return carry_out(sys.argv[1:] if arguments is None else arguments)
-    except BrokenPipeError:  # nobody reads the output any more
-        return 128 + signal.SIGPIPE
-    except OSError:  # stderr itself cannot be written: only the exit code can tell
-        return 2
-    finally:
-        discard()
-
-
-def carry_out(arguments: list[str]) -> int:
-    """Carry out a command, and say on stderr how it ended where it failed. Returns the exit code.
-
-    Raises:
-        OSError: an output cannot be written.
-    """
     documentation.restore(sys.modules[__name__])
-    if arguments[:1] in ([], ["-h"], ["--help"]):
-        print("usage: study COMMAND [options]\n")
-        for name in COMMANDS:
-            print(f"  {name:<10} {' '.join((globals()[f'study_{name}'].__doc__ or '').split())}")
-        return 0 if arguments else 2
-    if arguments[0] not in COMMANDS:
-        say(f"error: unknown command {arguments[0]!r}; choose one of: {', '.join(COMMANDS)}")
-        return 2
     threading.excepthook = on_thread_failure
+    code, line = carry_out(sys.argv[1:] if arguments is None else arguments)
+    if line:
+        with contextlib.suppress(OSError):  # where stderr itself cannot be written, only the exit code can tell
+            say(line)
+    discard()
+    return code
+
+
+def carry_out(arguments: list[str]) -> tuple[int, str]:
+    """Carry out a command. Returns the exit code, and where it failed a line that says how."""
     try:
         with caught():
             try:
-                return globals()[f"study_{arguments[0]}"](arguments[1:])
-            finally:
+                code = obey(arguments)
+            except SystemExit:  # a parser's, after it has printed the help
                 sys.stdout.flush()
+                raise
+            sys.stdout.flush()
+            return code, ""
     except ValueError as error:
-        say(f"error: {error}")
-        return 2
+        return 2, f"error: {error}"
     except (ArithmeticError, ChildProcessError) as error:  # training diverged, or a process of a pool or a job was killed
-        say(f"stopped: {error}")
-        return 1
-    except BrokenPipeError:
-        raise
+        return 1, f"stopped: {error}"
+    except BrokenPipeError:  # nobody reads the output any more
+        return 128 + signal.SIGPIPE, ""
     except OSError as error:  # a full disk, a folder that is read-only
-        say(f"error: {error.filename or 'output'}: {error.strerror or error}")
-        return 2
+        return 2, f"error: {error.filename or 'output'}: {error.strerror or error}"
     except Preempted as stop:
-        say(f"{stop}; the same command goes on where it stopped")
         requeue(stop.number)
-        return 128 + stop.number
+        return 128 + stop.number, f"{stop}; the same command goes on where it stopped"
+
+
+def obey(arguments: list[str]) -> int:
+    if arguments and arguments[0] in COMMANDS:
+        return globals()[f"study_{arguments[0]}"](arguments[1:])
+    if arguments[:1] not in ([], ["-h"], ["--help"]):
+        raise ValueError(f"unknown command {arguments[0]!r}; choose one of: {', '.join(COMMANDS)}")
+    print("usage: study COMMAND [options]\n")
+    for name in COMMANDS:
+        print(f"  {name:<10} {' '.join((globals()[f'study_{name}'].__doc__ or '').split())}")
+    return 0 if arguments else 2
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import copy
+import errno
 import logging
 import pickle
 import sys
@@ -16,6 +17,7 @@ import jsonargparse
 import torch
 import yaml
 from jsonargparse import ActionConfigFile
+from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -34,6 +36,7 @@ from study.running.failed import write_failure
 from study.running.preemption import Preemption
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
+from study.running.signals import Preempted
 from study.terminal import say
 
 PROCESSES = {"devices", "num_nodes", "strategy"}
@@ -101,6 +104,7 @@ def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)  # of what LightningCLI calls
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
@@ -207,6 +211,10 @@ class Training(Run):
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
             except pickle.UnpicklingError as error:
                 raise ValueError(f"{checkpoint}: holds more than numbers and text, so it is not loaded; delete it") from error
+            except OSError as error:
+                if error.errno == errno.EIO and error.filename is None and preemption.received:
+                    raise Preempted(preemption.received) from error  # the progress bar of a terminal that is closed
+                raise
             except Diverged as failure:
                 if first:
                     write_failure(path, failure)
