@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import copy
 import logging
-import pickle
 import sys
 import time
 import warnings
@@ -30,6 +29,7 @@ from study.running.events import Events, Rewind
 from study.running.failed import write_failure
 from study.running.preemption import Preemption
 from study.running.result import Result
+from study.running.resume import check_table, checked
 from study.running.run import Run, begun, finish, stored
 
 PROCESSES = {"devices", "num_nodes", "strategy"}
@@ -178,7 +178,9 @@ class Training(Run):
             checkpoint, note = newest(saver.path.parent)
             if note and first:
                 print(f"study: {note}", file=sys.stderr)
-            if not checkpoint:
+            if checkpoint:
+                checked(checkpoint, trainer, learner, data)
+            else:
                 if first:  # of an attempt that ended before its first checkpoint: it starts again from update 0
                     for events in path.glob("events.out.tfevents.*"):
                         events.unlink()
@@ -186,12 +188,12 @@ class Training(Run):
             start = time.monotonic()
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            except pickle.UnpicklingError as error:
-                raise ValueError(f"{checkpoint}: holds more than numbers and text, so it is not loaded; delete it") from error
             except Diverged as failure:
                 if first:
                     write_failure(path, failure)
                 raise
+            if checkpoint:
+                check_table(table, trainer, learner, data, trainer.global_step)
             if first:
                 seconds, device = time.monotonic() - start, torch.device(config["trainer"]["accelerator"])
                 finish(path, table.frame(), device, command, seconds)
