@@ -58,11 +58,6 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
             raise ValueError(f"{path}: not a configuration of this project, found {shown(data)} as its data")
     # What a checkpoint says must not fetch anything.
     options = options | {"download": False} | changes
-    if options.get("root") is not None and not changes:
-        print(
-            f"study: reading images of {shown(options['root'])}, as {path} says; --images and --root give others",
-            file=sys.stderr,
-        )
     fits(path, model, options, weights)
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Learner, "model")
@@ -79,6 +74,11 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
         trained.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: its weights are not those of its configuration: {shown(str(error))}") from error
+    if options.get("root") is not None and not changes:
+        print(
+            f"study: reading images of {shown(options['root'])}, as {path} says; --images and --root give others",
+            file=sys.stderr,
+        )
     return trained, untrained, images
 
 

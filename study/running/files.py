@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 NAME = 255  # bytes of a file's name that file systems take
+DEPTH = 100  # of a YAML file
 NODES = 10_000_000  # of a YAML file with its aliases written out: some hundred times those of the largest configuration
 
 
@@ -100,7 +101,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses keys that are there twice, and aliases that would be endless when they are written out."""
+    """Refuses keys that are there twice, deep nesting, which takes its reader hours, and aliases that would be endless when they
+    are written out."""
+
+    def fetch_flow_collection_start(self, kind: Any) -> None:
+        if self.flow_level >= DEPTH:
+            raise yaml.YAMLError("it is nested too deep")
+        super().fetch_flow_collection_start(kind)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) >= DEPTH:
+            raise yaml.YAMLError("it is nested too deep")
+        return super().add_indent(column)
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
@@ -152,7 +164,7 @@ def shown(value: object) -> str:
 
 def number(value: object) -> bool:
     """Whether a value from a file is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def count(value: object) -> bool:

@@ -6,10 +6,12 @@ import io
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from study import cli
 from study.running.checkpoint import Checkpoint, digest
@@ -24,7 +26,7 @@ SMALL = {
     },
     "data": {
         "class_path": "datamodules.NoisyPixels",
-        "init_args": {"size": 2, "count": 50, "directions": 2, "batch": 4, "updates": 40, "chunk": 4},
+        "init_args": {"images": "folder", "root": "images", "size": 2, "count": 50, "directions": 2, "batch": 4, "updates": 40, "chunk": 4},
     },
 }  # fmt: skip
 COUNTS = {"train": 40, "validation": 10, "test": 20}
@@ -43,13 +45,18 @@ def trained(tmp_path_factory):
     def save(self, trainer):
         saved(self, trainer)
         if self.path.with_name("previous.ckpt").exists():
-            raise KeyboardInterrupt
+            raise MemoryError  # ends the process here
 
+    draw = np.random.default_rng(0)
+    for i in range(100):
+        image = folder / "images" / f"class{i % 2}" / f"{i}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (4, 4, 3), dtype=np.uint8)).save(image)
     (folder / "run.yaml").write_text(yaml.safe_dump(SMALL))
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         patched.setattr(Checkpoint, "save", save)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
+        with pytest.raises(MemoryError):
             cli.main(["fit", "--config", "run.yaml"])
         patched.setattr(Checkpoint, "save", saved)
         os.rename("runs", folder / "before")
@@ -63,6 +70,7 @@ def path(trained, tmp_path, monkeypatch):
     """Its last checkpoint, in a copy to be changed, which is the working folder."""
     shutil.copytree(trained / "before", tmp_path / "runs")
     shutil.copy(trained / "run.yaml", tmp_path)
+    shutil.copytree(trained / "images", tmp_path / "images")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("study.probing.Probe", lambda: type("Counts", (), {"counts": COUNTS}))
     (found,) = (tmp_path / "runs").glob("fit/*/checkpoints/last.ckpt")
@@ -169,7 +177,7 @@ def test_a_probe_refuses_weights_that_are_none(name, path, study):
 
 def test_a_checkpoint_with_nothing_changed_is_resumed_and_probed(path, trained, study):
     sign(path, torch.load(path, weights_only=True))
-    assert study("probe", path) == (0, [])
+    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])
     assert study("fit", "--config", "run.yaml") == (0, [])
     (resumed,), (whole,) = (folder.glob("fit/*/metrics.parquet") for folder in (path.parents[3], trained / "finished"))
     pd.testing.assert_frame_equal(pd.read_parquet(resumed), pd.read_parquet(whole), check_exact=True)
@@ -235,7 +243,10 @@ def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkey
     assert code == 2 and line.startswith(f"study: error: {path}: would run strangers.Stranger") and "--trust" in line
     assert not (tmp_path / "imported").exists()
     if place == ("data",):
-        assert study("probe", path, "--trust", "strangers.Stranger") == (0, [])
+        assert study("probe", path, "--trust", "strangers.Stranger") == (
+            0,
+            [f"study: reading images of images, as {path} says; --images and --root give others"],
+        )
         assert (tmp_path / "imported").exists()
 
 
@@ -257,4 +268,4 @@ def test_a_callback_of_the_trainer_is_not_made_by_a_probe(path, study):
     content = torch.load(path, weights_only=True)
     content["config"] = copy.deepcopy(content["config"]) | {"trainer": {"callbacks": [{"class_path": "strangers.Callback"}]}}
     sign(path, content)
-    assert study("probe", path) == (0, [])
+    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from study import cli
 from study.experiments import flips
 from study.report import summary
 from study.running import store
@@ -87,10 +88,9 @@ def test_a_file_that_is_no_such_json_is_named(name, text, out, study):
         sign(run)
     before = files(out)
     refused(study("report", "--out", out), path)
-    if name != "provenance.json":  # which claims do not need
+    if name != "provenance.json":  # which only the page needs
         refused(study("claims", "--out", out), path)
-    again = ("run", "flips", "--pairs", "6", "--seed", "0", "--device", "cpu", "--out", out)
-    refused(study(*again), path)
+        refused(study("run", "flips", "--pairs", "6", "--seed", "0", "--device", "cpu", "--out", out), path)
     assert files(out) == before
 
 
@@ -101,8 +101,6 @@ def test_a_run_with_a_file_that_is_no_such_json_failed(name, text, out, capsys, 
     (run / "done").unlink()
     path = run / name
     path.write_bytes(TEXTS[text] if isinstance(TEXTS[text], bytes) else TEXTS[text].encode())
-    from study import cli
-
     assert cli.main(["status", "flips", "--out", str(out)]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if run.name in line]
     assert line.startswith("failed") and str(path) in line and len(line) < 600
