@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,8 @@ def load(path: Path) -> dict[str, Any]:
     if wrong := damage(path):
         raise ValueError(f"{path}: not a readable checkpoint of this project: {wrong}")
     try:
-        found = torch.load(io.BytesIO(content(path)), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused below
+            found = torch.load(io.BytesIO(content(path)), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: not a readable checkpoint: holds more than numbers and text, so it is not loaded") from error
     except (*UNREADABLE, struct.error) as error:  # whatever torch meets in bytes that it did not write
