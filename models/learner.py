@@ -128,7 +128,9 @@ class Learner(LightningModule):
         sums = [p.detach().flatten(1).sum(1) for p in (*self.encoder.parameters(), self.head)]  # one pass over the weights
         return torch.stack(sums).sum(0).isfinite()
 
-    def configure_optimizers(self) -> StackedOptimizer:
+    def configure_optimizers(self, updates: int | None = None) -> StackedOptimizer:
+        """The optimiser of a run of so many updates, by default those of the trainer's data."""
+
         def each(values: list[float]) -> Float[Tensor, "N"]:
             return torch.tensor(values, dtype=self.encoder.dtype, device=self.device)
 
@@ -140,5 +142,5 @@ class Learner(LightningModule):
             ]
         decay = each(self.weight_decay) if any(self.weight_decay) else None
         if self.optimizer == "sgd":
-            return SGD(groups, momentum=self.momentum, weight_decay=decay, schedule=self.rates())
-        return AdamW(groups, weight_decay=decay, schedule=self.rates())
+            return SGD(groups, momentum=self.momentum, weight_decay=decay, schedule=self.rates(updates))
+        return AdamW(groups, weight_decay=decay, schedule=self.rates(updates))

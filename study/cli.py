@@ -180,10 +180,13 @@ def study_probe(arguments: list[str]) -> int:
     parser.add_argument("--download", type=bool, default=False, help="let torchvision download it")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.add_argument("--out", type=Path | None, default=None, help="where to save; default: beside the checkpoint")
+    parser.add_argument(
+        "--trust", type=str, nargs="+", default=[], help="classes outside this project that the checkpoint may make"
+    )
     options = parser.parse_args(arguments)
     from study.probing import probe
 
-    probe(options.checkpoint, options.images, options.root, options.download, options.device, options.out)
+    probe(options.checkpoint, options.images, options.root, options.download, options.device, options.out, options.trust)
     return 0
 
 

@@ -2,57 +2,129 @@
 
 import copy
 import io
-import pickle
+import itertools
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonargparse
 import pandas as pd
 import torch
 from rich.table import Table as Printed
 
-from datamodules import NoisyPixels
+from datamodules import NoisyPixels, Pairs
 from models import Learner
 from study.console import Console
 from study.observers.extract import extract
 from study.observers.probe import Probe, Sample
 from study.report import figures
-from study.running.checkpoint import damage
-from study.running.files import write
+from study.running.capacity import free_bytes
+from study.running.checkpoint import load
+from study.running.files import count, shown, write
 from study.running.local import device_of
-from study.running.training import StudyCLI
+from study.terminal import say
+
+OURS = ("datamodules.", "models.")
 
 
-def read(path: Path, changes: dict[str, Any]) -> tuple[Learner, Learner, NoisyPixels]:
+def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[Learner, Learner, NoisyPixels]:
     """The trained learner, the same one untrained, and its data with `changes` to its options.
 
+    Only this project's classes are made, and those of the user's that `trust` names, by their full names.
+
     Raises:
-        ValueError: the file is missing, damaged, not of this project, or was not trained on images.
+        ValueError: the file is missing, damaged, not of this project, was not trained on images, names other classes, or
+            would take more memory than there is.
     """
     if not path.is_file():
         raise ValueError(f"{path}: no such checkpoint")
-    if wrong := damage(path):
-        raise ValueError(f"{path}: not a readable checkpoint of this project: {wrong}; previous.ckpt beside it may be whole")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        config = checkpoint["config"]
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a readable checkpoint of this project ({type(error).__name__})") from error
-    if (path.absolute().parents[1] / "config.yaml").exists() and checkpoint["run"] != path.absolute().parents[1].name:
+    checkpoint = load(path)
+    folder = path.absolute().parents[1]
+    if (folder / "config.yaml").exists() and checkpoint.get("run") != folder.name:
         raise ValueError(
-            f"{path}: is of the run {checkpoint['run']!r}; give the folder its name back, or give another checkpoint"
+            f"{path}: is of the run {shown(checkpoint.get('run'))}; give the folder its name back, or give another checkpoint"
         )
-    if not config["data"]["class_path"].endswith("NoisyPixels"):
-        raise ValueError(f"{path}: trained on {config['data']['class_path']}; a probe needs labelled images")
-    config["data"]["init_args"] |= changes
-    config["trainer"] = {"accelerator": "cpu"}  # nothing is made that a probe does not use
-    _, trained, data = StudyCLI(config).build()
-    assert isinstance(data, NoisyPixels)
+    config, weights = checkpoint["config"], checkpoint["state_dict"]
+    match config:
+        case {"model": {"encoder": {"class_path": str()}, "target": {"class_path": str()}} as model, "data": dict(data)}:
+            pass
+        case _:
+            raise ValueError(f"{path}: not a configuration of this project, found {shown(config)}")
+    for name in classes({"model": model, "data": data}):
+        if not (isinstance(name, str) and (name in trust or name.startswith(OURS))):
+            raise ValueError(
+                f"{path}: would run {shown(name)}, which is not of this project; if you trust it, give --trust {name}"
+            )
+    match data:
+        case {"class_path": str(name), "init_args": dict(options)}:
+            if not name.endswith("NoisyPixels") and name not in trust:
+                raise ValueError(f"{path}: trained on {shown(name)}; a probe needs labelled images")
+        case _:
+            raise ValueError(f"{path}: not a configuration of this project, found {shown(data)} as its data")
+    # What a checkpoint says must not fetch anything.
+    options = options | {"download": False} | changes
+    fits(path, model, options, weights)
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Learner, "model")
+    parser.add_subclass_arguments(Pairs, "data")
+    try:
+        made = parser.instantiate_classes(parser.parse_object({"model": model, "data": data | {"init_args": options}}))
+        trained, images = made["model"], made["data"]
+    except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: its configuration is impossible: {shown(str(error))}") from error
+    if not isinstance(images, NoisyPixels):
+        raise ValueError(f"{path}: trained on {type(images).__name__}; a probe needs labelled images")
     untrained = copy.deepcopy(trained)
-    trained.load_state_dict(checkpoint["state_dict"])
-    return trained, untrained, data
+    try:
+        trained.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: its weights are not those of its configuration: {shown(str(error))}") from error
+    if options.get("root") is not None and not changes:
+        say(f"reading images of {shown(options['root'])}, as {path} says; --images and --root give others")
+    return trained, untrained, images
 
 
-def probe(path: Path, images: str | None, root: Path | None, download: bool, device: str, out: Path | None) -> pd.DataFrame:
+def classes(config: object) -> Iterator[object]:
+    """Names of the classes that a configuration has made."""
+    if isinstance(config, dict):
+        yield from (value for name, value in config.items() if name == "class_path")
+    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        yield from classes(part)
+
+
+def fits(path: Path, model: dict[str, Any], options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
+    """Refuse sizes that are not those of the weights, which are in the file, or data that do not fit into memory, before anything
+    of them is made.
+
+    Raises:
+        ValueError: names the file.
+    """
+    match model["encoder"]:
+        case {"init_args": {"inputs": inputs, "hidden": list(hidden), "features": features, "seeds": list(seeds)}}:
+            widths = [inputs, *hidden, features]
+        case found:
+            raise ValueError(f"{path}: not a configuration of this project, found {shown(found)} as its encoder")
+    shapes = {f"encoder.layers.{i}": [len(seeds), b, a] for i, (a, b) in enumerate(itertools.pairwise(widths))}
+    for name, shape in shapes.items():
+        if name not in weights or list(weights[name].shape) != shape:
+            held = list(weights[name].shape) if name in weights else "none"
+            raise ValueError(f"{path}: its configuration has weights {shown(shape)} as {name}, its file holds {held}")
+    size, directions, sets = options.get("size"), options.get("directions"), options.get("seeds")
+    if not (isinstance(size, int) and count(directions) and isinstance(sets, list) and 3 * size**2 == inputs):
+        raise ValueError(f"{path}: not a configuration of this project, found images of side {shown(size)} for {inputs} inputs")
+    if (needed := len(sets) * 8 * inputs * directions) > free_bytes("cpu"):
+        raise ValueError(f"{path}: its data need {needed:,} bytes, and {free_bytes('cpu'):,} are free")
+
+
+def probe(
+    path: Path,
+    images: str | None,
+    root: Path | None,
+    download: bool,
+    device: str,
+    out: Path | None,
+    trust: Collection[str] = (),
+) -> pd.DataFrame:
     """Print and save <out>/probe.csv and <out>/probe.png: test accuracy per network, encoder and tap on noisy images.
 
     The ridge strength is chosen on the validation split; the test split is read once per row.
@@ -62,7 +134,7 @@ def probe(path: Path, images: str | None, root: Path | None, download: bool, dev
         changes = {"images": images, "root": None if root is None else str(root), "download": download}
     elif root is not None or download:
         raise ValueError("--root and --download belong to another image source; give --images too")
-    trained, untrained, data = read(path, changes)
+    trained, untrained, data = read(path, changes, trust)
     data.setup()
     on = torch.device(device_of(device))
     sample = Sample.of(data, Probe().counts, on)

@@ -28,7 +28,8 @@ class Observer(Callback, abc.ABC):
 
     @abc.abstractmethod
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
-        """Metric name -> one value per network [N]. `last` is true once, when training has ended."""
+        """Metric name -> one value per network [N], and after update 0 always the same ones, with more where `last` is true,
+        which is once, when training has ended."""
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         """Set up what measuring needs, at the start and after a resume; returns constants, recorded at update 0."""
@@ -43,11 +44,14 @@ class Observer(Callback, abc.ABC):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        done = min(trainer.global_step * data.chunk, data.updates)
-        before = (trainer.global_step - 1) * data.chunk
-        if done == data.updates or done // self.every > before // self.every:
+        if self.due(trainer.global_step, data):
             assert isinstance(pl_module, Learner)
-            self._record(trainer, pl_module, done, {})
+            self._record(trainer, pl_module, min(trainer.global_step * data.chunk, data.updates), {})
+
+    def due(self, chunk: int, data: Pairs) -> bool:
+        """Whether it measures at the end of chunk number `chunk`, from 1 on."""
+        done, before = min(chunk * data.chunk, data.updates), (chunk - 1) * data.chunk
+        return done == data.updates or done // self.every > before // self.every
 
     def _record(self, trainer: Trainer, learner: Learner, done: int, constants: dict[str, Tensor]) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]

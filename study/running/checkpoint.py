@@ -1,15 +1,21 @@
 """Checkpoints of a run: the last two, each written whole or not at all, and checked before it is read."""
 
+import io
 import os
+import pickle
+import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from study.running.files import checksum, flush, naming
+from study.running.files import checksum, content, flush, naming, shown
 from study.running.lock import check_held
 from study.terminal import say
+
+UNREADABLE = (RuntimeError, LookupError, TypeError, AttributeError, ValueError, EOFError, OverflowError, AssertionError)
 
 
 class Checkpoint(Callback):
@@ -69,12 +75,6 @@ class Checkpoint(Callback):
         checkpoint |= {"run": self.run.name, "config": self.config, "threads": sorted(self.threads)}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Raises ValueError: the checkpoint is another run's."""
-        if checkpoint["run"] != self.run.name:
-            raise ValueError(
-                f"{self.path.parent}: expected checkpoints of {self.run.name}, found those of {checkpoint['run']!r}; give the "
-                "folders their names back, or delete this one and run again"
-            )
         before, now = set(checkpoint["threads"]), torch.get_num_threads()
         if before != {now} and trainer.is_global_zero and pl_module.device.type == "cpu":
             say(
@@ -89,9 +89,42 @@ def digest(content: bytes) -> bytes:
 
 
 def damage(path: Path) -> str:
-    """What is wrong with a checkpoint, or nothing."""
-    content, length = path.read_bytes(), len(digest(b""))
-    return "" if content[-length:] == digest(content[:-length]) else "its checksum is wrong"
+    """What is wrong with a checkpoint's bytes, or nothing."""
+    whole, length = content(path), len(digest(b""))
+    return "" if whole[-length:] == digest(whole[:-length]) else "its checksum is wrong"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds: weights that are finite under `state_dict`, the configuration under `config`, and the rest as
+    it was found.
+
+    Raises:
+        ValueError: it is damaged, holds more than numbers and text, or has no such weights or configuration; names the file.
+    """
+    if wrong := damage(path):
+        raise ValueError(f"{path}: not a readable checkpoint of this project: {wrong}")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused below
+            found = torch.load(io.BytesIO(content(path)), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path}: not a readable checkpoint: holds more than numbers and text, so it is not loaded") from error
+    except (*UNREADABLE, struct.error) as error:  # whatever torch meets in bytes that it did not write
+        raise ValueError(f"{path}: not a readable checkpoint of this project ({type(error).__name__})") from error
+    match found:
+        case {"state_dict": dict(weights), "config": dict()}:
+            pass
+        case _:
+            raise ValueError(f"{path}: not a checkpoint of this project, expected state_dict and config, found {shown(found)}")
+    for name, weight in weights.items():
+        if not isinstance(weight, torch.Tensor) or not isinstance(name, str):
+            raise ValueError(
+                f"{path}: not a checkpoint of this project, expected weights, found {shown(weight)} as {shown(name)}"
+            )
+        if weight.is_sparse or not weight.is_floating_point() or weight.nbytes > weight.untyped_storage().nbytes():
+            raise ValueError(f"{path}: weight {shown(name)} is of another type or larger than what the file holds")
+        if not weight.isfinite().all():
+            raise ValueError(f"{path}: weight {shown(name)} is not finite in all places; its training went wrong, do it again")
+    return found
 
 
 def newest(folder: Path) -> tuple[Path | None, str]:
@@ -100,7 +133,7 @@ def newest(folder: Path) -> tuple[Path | None, str]:
     Raises:
         ValueError: there are checkpoints, and all are damaged.
     """
-    found = [path for path in (folder / "last.ckpt", folder / "previous.ckpt") if path.exists()]
+    found = [path for path in (folder / "last.ckpt", folder / "previous.ckpt") if os.path.lexists(path)]
     notes = []
     for path in found:
         if wrong := damage(path):

@@ -3,16 +3,11 @@ in the folder of a run that cannot be finished. Kept free of torch, as who compu
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from study.running.files import read_json, write
-
-KEYS = {
-    "Diverged": {"update", "network", "lr"},
-    "Stalled": {"network", "time"},
-    "OSError": {"errno", "strerror", "filename"},
-}
+from study.running.files import count, number, read_json, shown, write
 
 
 def failure(error: Exception) -> dict[str, Any]:
@@ -60,9 +55,21 @@ def failed(folder: Path) -> dict[str, Any] | None:
         ValueError: the file is damaged.
     """
     path = folder / "failed.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     match found := read_json(path):
-        case {"kind": str(kind), "reason": str()} if found.keys() >= KEYS.get(kind, set()):
-            return found
-    raise ValueError(f"{path}: damaged, expected kind and reason of a failure, found {found!r}; delete it and run again")
+        case {"kind": "Diverged", "reason": str(), "update": update, "network": network, "lr": lr}:
+            whole = count(update) and count(network) and number(lr)
+        case {"kind": "Stalled", "reason": str(), "network": network, "time": time}:
+            whole = count(network) and number(time)
+        case {"kind": "OSError", "reason": str(), "errno": int() | None, "strerror": str(), "filename": str() | None}:
+            whole = True
+        case {"kind": str(kind), "reason": str()}:
+            whole = kind not in ("Diverged", "Stalled", "OSError")
+        case _:
+            whole = False
+    if not whole:
+        raise ValueError(
+            f"{path}: damaged, expected kind and reason of a failure, found {shown(found)}; delete it and run again"
+        )
+    return found

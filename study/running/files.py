@@ -5,11 +5,18 @@ import hashlib
 import json
 import math
 import os
+import reprlib
 import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+NAME = 255  # bytes of a file's name that file systems take
+DEPTH = 100  # of a YAML file
+NODES = 10_000_000  # of a YAML file with its aliases written out: some hundred times those of the largest configuration
 
 
 @contextlib.contextmanager
@@ -56,16 +63,117 @@ def checksum(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def content(path: Path | str) -> bytes:
+    """What a file holds. Folders, devices and pipes, which could be waited for without end, are refused.
+
+    Raises:
+        ValueError: it is no regular file.
+        OSError: there is none, or it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is opened without waiting for who writes into it
+    with open(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError(f"{path}: damaged, expected a regular file, found a folder, pipe or device; remove it")
+        return file.read()
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
     Raises:
-        ValueError: it is damaged; names the file.
+        ValueError: it is damaged, has a key twice, or is no regular file; names the file.
     """
+    text = content(path)
     try:
-        return json.loads(path.read_bytes())
-    except ValueError as error:  # of the text's encoding, too
-        raise ValueError(f"{path}: damaged, not readable as JSON ({error})") from error
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+        if b"\\u" in text:
+            json.dumps(found, ensure_ascii=False).encode()  # half of a pair of surrogates could not be written anywhere
+    except (ValueError, RecursionError) as error:  # of the text's encoding, too
+        raise ValueError(f"{path}: damaged, not readable as JSON ({shown(str(error))})") from error
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses keys that are there twice, deep nesting, which takes its reader hours, and aliases that would be endless when they
+    are written out."""
+
+    def fetch_flow_collection_start(self, kind: Any) -> None:
+        if self.flow_level >= DEPTH:
+            raise yaml.YAMLError("it is nested too deep")
+        super().fetch_flow_collection_start(kind)
+
+    def add_indent(self, column: int) -> bool:
+        if len(self.indents) >= DEPTH:
+            raise yaml.YAMLError("it is nested too deep")
+        return super().add_indent(column)
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > NODES:
+            raise yaml.YAMLError("aliases within aliases make it endless")
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            raise yaml.YAMLError("a key is there twice")
+        return found
+
+
+def _size(node: Any, known: dict[int, float]) -> float:
+    """Nodes below one, with aliases written out."""
+    if id(node) not in known:
+        known[id(node)] = math.inf  # where it is met again below itself
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        flat = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
+        known[id(node)] = 1 + sum(_size(part, known) for part in flat)
+    return known[id(node)]
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, as plain values.
+
+    Raises:
+        ValueError: it is damaged, has a key twice, is nested or repeated without end, or is no regular file; names the file.
+    """
+    text = content(path)
+    try:
+        return yaml.load(text, _Loader)
+    except (
+        yaml.YAMLError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:  # of bad tagged values
+        raise ValueError(f"{path}: damaged, not readable as YAML ({shown(str(error))})") from error
+
+
+def shown(value: object) -> str:
+    """A value from a file, short enough for one line."""
+    return " ".join(value.split())[:200] if isinstance(value, str) else reprlib.repr(value)[:200]
+
+
+def number(value: object) -> bool:
+    """Whether a value from a file is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def count(value: object) -> bool:
+    """Whether a value from a file is an integer from 0 on that fits into 63 bits."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def strict_json(content: Any) -> str:
@@ -103,7 +211,9 @@ def component(name: object, source: Path) -> str:
         ValueError: it is not such a name.
     """
     if not isinstance(name, str) or name != Path(name).name or name in ("", "..") or "\0" in name:
-        raise ValueError(f"{source}: expected the name of a folder beside it, without a path, found {name!r}")
+        raise ValueError(f"{source}: expected the name of a folder beside it, without a path, found {reprlib.repr(name)}")
+    if len(name.encode()) > NAME:
+        raise ValueError(f"{source}: expected the name of a folder beside it, found one of {len(name):,} characters")
     return name
 
 
@@ -113,8 +223,9 @@ def supported(found: object, supports: int, path: Path) -> None:
     Raises:
         ValueError: names the file, its format and the newest that can be read.
     """
-    if not isinstance(found, int) or found < 1:
-        raise ValueError(f"{path}: damaged, expected the number of its format, found {found!r}")
+    if not count(found) or found == 0:
+        raise ValueError(f"{path}: damaged, expected the number of its format, found {shown(found)}")
+    assert isinstance(found, int)
     if found > supports:
         raise ValueError(f"{path}: its format is {found}, and this version reads {supports}; update the program to read it")
     if found < supports:

@@ -6,16 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import yaml
+import psutil
 
-from study.running.files import read_json
+from study.running.files import content, number, read_json, read_yaml, shown
 
 if TYPE_CHECKING:  # imported where tables are read: who only asks which runs are done need not wait for them
     import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
 
-COLUMNS = ["run", "network", "step", "time", "metric", "value"]
+COLUMNS = {"run": "string", "network": "int64", "step": "int64", "time": "double", "metric": "string", "value": "double"}
+ROW = 64  # bytes that one takes in memory, at least
 
 
 class Rows(NamedTuple):
@@ -40,20 +41,30 @@ class Result:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        path = self.path / "metrics.parquet"
+        path, again = self.path / "metrics.parquet", f"delete {self.path} and run again"
         try:  # from memory: a third of the time of opening it by its name and with threads, which counts where there are thousands
-            table = pq.ParquetFile(pa.BufferReader(path.read_bytes()), pre_buffer=False).read(use_threads=False)
+            file = pq.ParquetFile(pa.BufferReader(content(path)), pre_buffer=False)
+            found, size = [(field.name, str(field.type)) for field in file.schema_arrow], file.metadata.num_rows
+            if [(name, kind.removeprefix("large_")) for name, kind in found] != list(COLUMNS.items()):
+                expected, columns = (", ".join(f"{name}: {kind}" for name, kind in these) for these in (COLUMNS.items(), found))
+                raise ValueError(f"expected the columns {expected}; found {columns}")
+            if size * ROW > psutil.virtual_memory().available:
+                raise ValueError(f"expected a table that fits into memory, found {size:,} rows")
+            table = file.read(use_threads=False)
+            table.validate(full=True)  # texts, too
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise ValueError(f"{path}: not a readable table ({error}); delete {self.path} and run again") from error
-        if table.column_names != COLUMNS:
-            raise ValueError(
-                f"{path}: expected the columns {COLUMNS}, found {table.column_names}; delete {self.path} and run again"
-            )
+            raise ValueError(f"{path}: not a readable table ({shown(str(error))}); {again}") from error
         if not table.num_rows:
-            raise ValueError(f"{path}: expected a table with rows, found none; delete {self.path} and run again")
-        if (found := pc.unique(table["run"]).to_pylist()) != [self.path.name]:
+            raise ValueError(f"{path}: expected a table with rows, found none; {again}")
+        if empty := [name for name in COLUMNS if table[name].null_count]:
+            raise ValueError(f"{path}: expected a value in every row, found rows without {', '.join(empty)}; {again}")
+        if (runs := pc.unique(table["run"]).to_pylist()) != [self.path.name]:
+            raise ValueError(f"{path}: expected rows of {self.path.name}, found those of {shown(runs)}; {again}")
+        networks, steps = table["network"].to_numpy(), table["step"].to_numpy()
+        if networks.min() < 0 or networks.max() >= table.num_rows or steps.min() < 0:
             raise ValueError(
-                f"{path}: expected rows of {self.path.name}, found those of {found}; delete {self.path} and run again"
+                f"{path}: expected networks numbered from 0 and steps from 0 on, found networks from {networks.min()} to "
+                f"{networks.max()} and steps from {steps.min()} in {table.num_rows:,} rows; {again}"
             )
         return table
 
@@ -106,11 +117,17 @@ class Result:
 
     @property
     def config(self) -> dict[str, Any]:
+        """The run's whole configuration.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         path = self.path / "config.yaml"
-        try:
-            return yaml.safe_load(path.read_bytes())
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: damaged, not readable as YAML ({error})") from error
+        if not isinstance(found := read_yaml(path), dict):
+            raise ValueError(
+                f"{path}: damaged, expected a configuration, found {shown(found)}; delete {self.path} and run again"
+            )
+        return found
 
     @property
     def origin(self) -> str:
@@ -126,4 +143,16 @@ class Result:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        return read_json(self.path / "provenance.json")
+        """What made the run.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
+        path = self.path / "provenance.json"
+        match found := read_json(path):
+            case {"hardware": str(), "commit": str(), "seconds": seconds, "peak_memory_mb": peak, "versions": dict(versions)}:
+                if number(seconds) and number(peak) and all(isinstance(version, str) for version in versions.values()):
+                    return found
+        raise ValueError(
+            f"{path}: damaged, expected seconds, hardware and versions, found {shown(found)}; delete {self.path} and run again"
+        )

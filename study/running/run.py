@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from study.running.files import checksum, component, read_json, supported, write
+from study.running.files import checksum, component, content, read_json, shown, supported, write
 from study.running.lock import check_held, locked
 from study.running.result import Result
 
@@ -75,7 +76,7 @@ class Run(abc.ABC):
 
 def stored(path: Path) -> Result | None:
     """The result of a run, where it is done already."""
-    return dataclasses.replace(read(path), kept=True) if (path / "done").exists() else None
+    return dataclasses.replace(read(path), kept=True) if os.path.lexists(path / "done") else None
 
 
 def read(path: Path) -> Result:
@@ -97,8 +98,7 @@ def checksums(path: Path) -> dict[str, str]:
     found = {}
     for name in CHECKED:
         try:
-            with open(f"{path}/{name}", "rb", buffering=0) as file:  # thousands at a time: half the time of pathlib's way
-                found[name] = checksum(file.read())
+            found[name] = checksum(content(f"{path}/{name}"))  # thousands at a time: half the time of pathlib's way
         except FileNotFoundError:
             raise ValueError(f"{path}/{name}: missing; restore it, or delete {path} and run again") from None
     return found
@@ -115,11 +115,11 @@ def verify(path: Path) -> dict[str, str]:
         raise ValueError(f"{path}: the run is not finished (no file `done`); run its experiment again")
     noted = read_json(done)
     if not isinstance(noted, dict):
-        raise ValueError(f"{done}: damaged, expected format and checksums, found {noted!r}; {again}")
+        raise ValueError(f"{done}: damaged, expected format and checksums, found {shown(noted)}; {again}")
     supported(noted.get("format"), FORMAT, done)  # before the files are opened, which may be others in another one
     if noted.get("run") != path.name:
         raise ValueError(
-            f"{path}: holds the run {noted.get('run')!r}; give the folder its name back, or delete it and run again"
+            f"{path}: holds the run {shown(noted.get('run'))}; give the folder its name back, or delete it and run again"
         )
     found = checksums(path)
     if noted != {"format": FORMAT, "run": path.name, "sha256": found}:
@@ -170,13 +170,13 @@ def finish(
     from study.running import provenance
 
     frame.insert(0, "run", path.name)
-    content = io.BytesIO()
+    buffer = io.BytesIO()
     # Bounds of columns and Arrow's own schema make up most of a small table, and nothing uses them.
-    frame.to_parquet(content, index=False, write_statistics=False, store_schema=False)
+    frame.to_parquet(buffer, index=False, write_statistics=False, store_schema=False)
     made = {"format": FORMAT, **provenance.collect(device, command, seconds, origin, inputs or {}, threads)}
     check_held(path)
     write(path / "provenance.json", json.dumps(made, indent=1))
-    write(path / "metrics.parquet", content.getvalue())
+    write(path / "metrics.parquet", buffer.getvalue())
     write(path / "done", json.dumps({"format": FORMAT, "run": path.name, "sha256": checksums(path)}, indent=1))
     return Result(path)
 

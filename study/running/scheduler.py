@@ -5,14 +5,16 @@ log is <out>/jobs/<array>/<task>.log. The array's name is known before it is sub
 queue whatever happens to the process that submitted it.
 """
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from study.running.files import component, read_json
+from study.running.files import component, read_json, shown
 
 COLUMNS = "%F|%K|%T|%N|%r|%j"  # the name last, as other jobs of the user's can have a | in it
+TASKS = 4_000_001  # of an array, at most
 TAIL = 4096  # bytes at the end of a log that are searched for its last line
 ACTIVE = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED"}
 
@@ -34,7 +36,7 @@ class Job(NamedTuple):
 
     def last_words(self) -> str:
         """The last line of its log that is not empty."""
-        if not self.log.exists():
+        if not self.log.is_file():
             return ""
         with self.log.open("rb") as file:
             file.seek(max(0, self.log.stat().st_size - TAIL))
@@ -61,13 +63,13 @@ def job_of(folder: Path) -> Job | None:
         ValueError: `job.json` is damaged.
     """
     path = folder / "job.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     match read_json(path):
-        case {"array": str(array), "task": int(task)}:
+        case {"array": str(array), "task": int(task)} if not isinstance(task, bool) and 0 <= task < TASKS:
             return Job(array, task, folder.parent.parent / "jobs" / component(array, path) / f"{task}.log")
         case found:
-            raise ValueError(f"{path}: damaged, expected array and task, found {found!r}; delete it and run again")
+            raise ValueError(f"{path}: damaged, expected array and task, found {shown(found)}; delete it and run again")
 
 
 def command(name: str, *arguments: str, given: str = "") -> str:

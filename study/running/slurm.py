@@ -17,7 +17,6 @@ from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.cluster import Cluster
 from study.running.failed import error_of, failed
-from study.running.files import read_json
 from study.running.launcher import Launcher, report
 from study.running.order import order
 from study.running.result import Result
@@ -183,11 +182,7 @@ def seconds_of(folder: Path) -> float:
     Raises:
         ValueError: its `provenance.json` is damaged.
     """
-    match read_json(path := folder / "provenance.json"):
-        case {"seconds": float(seconds)}:
-            return seconds
-        case found:
-            raise ValueError(f"{path}: damaged, expected seconds, found {found!r}; delete {folder} and run again")
+    return Result(folder).provenance["seconds"]
 
 
 def outcome(role: str, folder: Path) -> Result | Exception:

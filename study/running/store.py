@@ -16,7 +16,7 @@ from typing import Any
 
 from study.experiments import EXPERIMENTS
 from study.experiments.base import Claim, Experiment, Results
-from study.running.files import checksum, component, read_json, strict_json, supported, write
+from study.running.files import checksum, component, number, read_json, shown, strict_json, supported, write
 from study.running.result import Result
 from study.running.run import identity, verify
 
@@ -133,9 +133,14 @@ def load(path: Path) -> Record:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    content, again = read_json(path), "delete it and run again"
-    if not isinstance(content, dict) or not content.keys() >= FIELDS or not isinstance(content["runs"], dict):
-        raise ValueError(f"{path}: not a record of experiment {path.parent.name}; {again}")
+    again = "delete it and run again"
+    match content := read_json(path):
+        case {"options": dict(), "runs": dict(runs), "command": str(), "seconds": seconds, "finished": str()}:
+            whole = bool(runs) and number(seconds)
+        case _:
+            whole = False
+    if not whole:
+        raise ValueError(f"{path}: not a record of experiment {path.parent.name}, found {shown(content)}; {again}")
     if content.keys() != FIELDS:
         supported(content.get("format"), FORMAT, path)
         if content.pop("sha256", "") != _signed(content):

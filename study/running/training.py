@@ -5,7 +5,6 @@ import contextlib
 import copy
 import errno
 import logging
-import pickle
 import sys
 import time
 import warnings
@@ -35,6 +34,7 @@ from study.running.events import Events, Rewind
 from study.running.failed import write_failure
 from study.running.preemption import Preemption
 from study.running.result import Result
+from study.running.resume import check_table, checked
 from study.running.run import Run, begun, finish, stored
 from study.running.signals import Preempted
 from study.terminal import say
@@ -201,7 +201,9 @@ class Training(Run):
             checkpoint, note = newest(saver.path.parent)
             if note and first:
                 say(note)
-            if not checkpoint:
+            if checkpoint:
+                checked(checkpoint, trainer, learner, data)
+            else:
                 if first:  # of an attempt that ended before its first checkpoint: it starts again from update 0
                     for events in path.glob("events.out.tfevents.*"):
                         events.unlink()
@@ -209,8 +211,6 @@ class Training(Run):
             start = time.monotonic()
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            except pickle.UnpicklingError as error:
-                raise ValueError(f"{checkpoint}: holds more than numbers and text, so it is not loaded; delete it") from error
             except OSError as error:
                 if error.errno == errno.EIO and error.filename is None and preemption.received:
                     raise Preempted(preemption.received) from error  # the progress bar of a terminal that is closed
@@ -219,6 +219,8 @@ class Training(Run):
                 if first:
                     write_failure(path, failure)
                 raise
+            if checkpoint:
+                check_table(table, trainer, learner, data, trainer.global_step)
             if first:
                 seconds, device = time.monotonic() - start, torch.device(config["trainer"]["accelerator"])
                 finish(path, table.frame(), device, command, seconds, saver.origin, depends, sorted(saver.threads))

@@ -198,7 +198,7 @@ def test_a_checkpoint_is_resumed_by_its_own_run_alone(runs, monkeypatch, study):
     first, second = (interrupted(runs, monkeypatch, lr) for lr in (0.05, 0.02))
     exchange(first, second)
     for lr in (0.05, 0.02):
-        with pytest.raises(ValueError, match=r"expected checkpoints of .*give the folders their names back"):
+        with pytest.raises(ValueError, match=r"expected a checkpoint of .*give the folders their names back"):
             Training("fit", "run", linear(lr)).execute(runs)
     assert not list(runs.rglob("done"))
     code, (line,) = study("probe", first / "checkpoints" / "last.ckpt")

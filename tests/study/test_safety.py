@@ -90,7 +90,7 @@ def test_a_checkpoint_executes_nothing(runs, tmp_path, monkeypatch, study):
     code, (line,) = study("probe", path)
     assert code == 2 and line.startswith(f"study: error: {path}: not a readable checkpoint")
     path.parents[1].joinpath("done").unlink()
-    with pytest.raises(ValueError, match=r"last\.ckpt: holds more than numbers and text"):
+    with pytest.raises(ValueError, match=r"last\.ckpt: not a readable checkpoint: holds more than numbers and text"):
         run.execute(runs)
     assert not mark.exists()
     torch.load(path, weights_only=False)

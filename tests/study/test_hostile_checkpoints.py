@@ -1,0 +1,271 @@
+"""Checkpoints that somebody wrote who knows their checksum: refused in one line by a resume and by a probe, and nothing changes."""
+
+import copy
+import hashlib
+import io
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from study import cli
+from study.running.checkpoint import Checkpoint, digest
+
+SMALL = {
+    "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": 8, "k": 2}}]},
+    "model": {
+        "encoder": {"class_path": "models.Encoder", "init_args": {"inputs": 12, "hidden": [4], "features": 3, "seeds": [0, 1]}},
+        "target": {"class_path": "models.EMA"},
+        "lr": 0.01,
+        "momentum": 0.5,
+    },
+    "data": {
+        "class_path": "datamodules.NoisyPixels",
+        "init_args": {"images": "folder", "root": "images", "size": 2, "count": 50, "directions": 2, "batch": 4, "updates": 40, "chunk": 4},
+    },
+}  # fmt: skip
+COUNTS = {"train": 40, "validation": 10, "test": 20}
+
+
+def checksums(folder):
+    return {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with a configuration, and the checkpoint of a training that ended without warning after its second one."""
+    folder = tmp_path_factory.mktemp("trained")
+    saved = Checkpoint.save
+
+    def save(self, trainer):
+        saved(self, trainer)
+        if self.path.with_name("previous.ckpt").exists():
+            raise MemoryError  # ends the process here
+
+    draw = np.random.default_rng(0)
+    for i in range(100):
+        image = folder / "images" / f"class{i % 2}" / f"{i}.png"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (4, 4, 3), dtype=np.uint8)).save(image)
+    (folder / "run.yaml").write_text(yaml.safe_dump(SMALL))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        patched.setattr(Checkpoint, "save", save)
+        with pytest.raises(MemoryError):
+            cli.main(["fit", "--config", "run.yaml"])
+        patched.setattr(Checkpoint, "save", saved)
+        os.rename("runs", folder / "before")
+        assert cli.main(["fit", "--config", "run.yaml"]) == 0
+        os.rename("runs", folder / "finished")
+    return folder
+
+
+@pytest.fixture
+def path(trained, tmp_path, monkeypatch):
+    """Its last checkpoint, in a copy to be changed, which is the working folder."""
+    shutil.copytree(trained / "before", tmp_path / "runs")
+    shutil.copy(trained / "run.yaml", tmp_path)
+    shutil.copytree(trained / "images", tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("study.probing.Probe", lambda: type("Counts", (), {"counts": COUNTS}))
+    (found,) = (tmp_path / "runs").glob("fit/*/checkpoints/last.ckpt")
+    return found
+
+
+def sign(path, content):
+    """Write a checkpoint with the checksum that it should have."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getvalue() + digest(buffer.getvalue()))
+
+
+def change(content, place, value):
+    """Replace, or with `...` delete, what lies at a place of nested dictionaries and lists."""
+    for name in place[:-1]:
+        content = content[name]
+    if value is ...:
+        del content[place[-1]]
+    else:
+        content[place[-1]] = value
+
+
+NAN = torch.full((2, 4, 12), torch.nan)
+LAYER = ("state_dict", "encoder.layers.0")
+PARTS = ("callbacks", "Table", "stacked")
+BOTH = {
+    "no weights": (("state_dict",), ...),
+    "weights are a list": (("state_dict",), [1, 2]),
+    "a weight is missing": (LAYER, ...),
+    "a weight of another name": (("state_dict", "encoder.layers.7"), torch.zeros(2, 2)),
+    "a weight of another shape": (LAYER, torch.zeros(2, 4, 11)),
+    "a weight that is a number": (LAYER, 3.0),
+    "a weight of integers": (LAYER, torch.zeros(2, 4, 12, dtype=torch.int64)),
+    "a weight that is not a number": (LAYER, NAN),
+    "an infinite weight": (LAYER, NAN.nan_to_num(torch.inf)),
+    "a sparse weight": (LAYER, torch.zeros(2, 4, 12).to_sparse()),
+    "a weight far larger than its file": (LAYER, torch.zeros(1).expand(2, 10**9, 10**9)),
+    "no configuration": (("config",), ...),
+    "a configuration that is a list": (("config",), ["model"]),
+}
+RESUME = {
+    "no table": (("callbacks", "Table"), ...),
+    "no states of observers": (("callbacks",), ...),
+    "states of observers that are a list": (("callbacks",), [1]),
+    "a table of another name": (("callbacks", "Table", "rows"), []),
+    "a table without rows": ((*PARTS,), []),
+    "a table with a part less": ((*PARTS, 3), ...),
+    "a table with a step less": ((*PARTS, 2, "step"), []),
+    "a table of other steps": ((*PARTS, 2, "step"), [5]),
+    "a table of other metrics": ((*PARTS, 2, "metrics"), ["lost"]),
+    "a table with numbers as metrics": ((*PARTS, 2, "metrics"), [3]),
+    "a table of other networks": ((*PARTS, 2, "values"), torch.zeros(1, 1, 3, dtype=torch.float64)),
+    "a table of other times": ((*PARTS, 2, "time"), torch.zeros(1, 2, dtype=torch.float64)),
+    "no history of gains": (("callbacks", "Alignment"), ...),
+    "a shorter history of gains": (("callbacks", "Alignment", "history"), torch.zeros(1, 2, 12, dtype=torch.float64)),
+    "a step beyond the run": (("global_step",), 11),
+    "a negative step": (("global_step",), -1),
+    "a step that is a text": (("global_step",), "5"),
+    "an earlier step": (("global_step",), 3),
+    "a huge step": (("global_step",), 10**30),
+    "another epoch": (("epoch",), 3),
+    "no version of Lightning": (("pytorch-lightning_version",), ...),
+    "a wrong version of Lightning": (("pytorch-lightning_version",), "x.y"),
+    "no optimiser": (("optimizer_states",), ...),
+    "two optimisers": (("optimizer_states",), [{}, {}]),
+    "another optimiser's state": (("optimizer_states", 0, "state", 0), {"mean": torch.zeros(2, 4, 12)}),
+    "an optimiser's state of another shape": (("optimizer_states", 0, "state", 0, "momentum"), torch.zeros(2, 3, 12)),
+    "an optimiser's state that is not a number": (("optimizer_states", 0, "state", 0, "momentum"), NAN),
+    "another learning rate": (("optimizer_states", 0, "param_groups", 0, "lr"), torch.full((2,), 7.0)),
+    "another momentum": (("optimizer_states", 0, "param_groups", 0, "momentum"), 0.1),
+    "fewer updates": (("optimizer_states", 0, "param_groups", 0, "updates"), 4),
+    "no loops": (("loops",), ...),
+    "loops that are a list": (("loops", "fit_loop"), []),
+    "a loop that is ahead": (("loops", "fit_loop", "epoch_loop.batch_progress", "current", "ready"), 9),
+    "an extra key": (("more",), 1),
+}
+
+
+@pytest.mark.parametrize("name", [*BOTH, *RESUME])
+def test_a_resume_refuses_a_checkpoint_that_the_training_would_not_have_written(name, path, study):
+    content = torch.load(path, weights_only=True)
+    change(content, *(BOTH | RESUME)[name])
+    sign(path, content)
+    before = checksums(path.parents[1])
+    code, lines = study("fit", "--config", "run.yaml")
+    assert (code, len(lines)) == (2, 1), lines
+    assert lines[0].startswith("study: error: ") and "checkpoints/last.ckpt: " in lines[0] and len(lines[0]) < 900
+    assert checksums(path.parents[1]) == before
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_probe_refuses_weights_that_are_none(name, path, study):
+    content = torch.load(path, weights_only=True)
+    change(content, *BOTH[name])
+    sign(path, content)
+    before = checksums(path.parents[3])
+    code, lines = study("probe", path)
+    assert (code, len(lines)) == (2, 1), lines
+    assert lines[0].startswith(f"study: error: {path}: ") and len(lines[0]) < 900
+    assert ("infinite" not in name and "not a number" not in name) or "encoder.layers.0" in lines[0]
+    assert checksums(path.parents[3]) == before
+
+
+def test_a_checkpoint_with_nothing_changed_is_resumed_and_probed(path, trained, study):
+    sign(path, torch.load(path, weights_only=True))
+    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])
+    assert study("fit", "--config", "run.yaml") == (0, [])
+    (resumed,), (whole,) = (folder.glob("fit/*/metrics.parquet") for folder in (path.parents[3], trained / "finished"))
+    pd.testing.assert_frame_equal(pd.read_parquet(resumed), pd.read_parquet(whole), check_exact=True)
+
+
+def test_metrics_renamed_in_a_whole_table_do_not_end_in_a_result(path, study):
+    """All rows of an observer, so that only what is measured later tells."""
+    content = torch.load(path, weights_only=True)
+    for part in content["callbacks"]["Table"]["stacked"]:
+        part["metrics"] = ["lost" if name == "loss" else name for name in part["metrics"]]
+    sign(path, content)
+    code, (line,) = study("fit", "--config", "run.yaml")
+    assert code == 2 and "table: expected the metrics" in line
+    assert not list(path.parents[1].glob("done"))
+
+
+OPTIONS = ("config", "data", "init_args")
+ENCODER = ("config", "model", "encoder", "init_args")
+CONFIGURATIONS = {
+    "no data": (("config", "data"), ...),
+    "data as a text": (("config", "data"), "evil.Data"),
+    "an encoder as a text": (("config", "model", "encoder"), "evil.Encoder"),
+    "an optimiser that is none": (("config", "model", "optimizer"), "evil"),
+    "huge hidden layers": ((*ENCODER, "hidden"), [10**9]),
+    "huge numbers of networks": ((*ENCODER, "seeds"), list(range(100_000))),
+    "negative widths": ((*ENCODER, "features"), -3),
+    "widths that are texts": ((*ENCODER, "inputs"), "12"),
+    "huge images": ((*OPTIONS, "size"), 10**6),
+    "huge images for as many inputs": ((*OPTIONS, "directions"), 10**12),
+    "one image": ((*OPTIONS, "count"), 1),
+    "an image source that is none": ((*OPTIONS, "images"), "/etc/passwd"),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_a_probe_refuses_a_configuration_that_is_impossible(name, path, study):
+    content = torch.load(path, weights_only=True)
+    change(content, *CONFIGURATIONS[name])
+    sign(path, content)
+    code, lines = study("probe", path)
+    assert (code, len(lines)) == (2, 1), lines
+    assert lines[0].startswith(f"study: error: {path}: ") and len(lines[0]) < 900
+
+
+@pytest.mark.parametrize("place", [("data",), ("model", "encoder"), ("model", "target"), ("data", "init_args", "root")])
+def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkeypatch, study):
+    """A class outside this project, whose module says that it was imported."""
+    (tmp_path / "strangers.py").write_text(
+        "from pathlib import Path\nfrom datamodules import NoisyPixels\nfrom models import EMA, Encoder\n"
+        "Path('imported').touch()\nclass Stranger(NoisyPixels): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    content = torch.load(path, weights_only=True)
+    target = content["config"]
+    for name in place[:-1]:
+        target = target[name]
+    if isinstance(target.get(place[-1]), dict):
+        target[place[-1]]["class_path"] = "strangers.Stranger"
+    else:
+        target[place[-1]] = {"class_path": "strangers.Stranger"}
+    sign(path, content)
+    code, (line,) = study("probe", path)
+    assert code == 2 and line.startswith(f"study: error: {path}: would run strangers.Stranger") and "--trust" in line
+    assert not (tmp_path / "imported").exists()
+    if place == ("data",):
+        assert study("probe", path, "--trust", "strangers.Stranger") == (
+            0,
+            [f"study: reading images of images, as {path} says; --images and --root give others"],
+        )
+        assert (tmp_path / "imported").exists()
+
+
+def test_a_checkpoint_names_neither_callbacks_nor_downloads(path, tmp_path, monkeypatch, study):
+    """What would be a callback of its trainer, a download, and a folder outside."""
+    fetched = []
+    monkeypatch.setattr("torchvision.datasets.CIFAR10.download", lambda self: fetched.append(self.root))
+    content = torch.load(path, weights_only=True)
+    content["config"]["trainer"]["callbacks"] = [{"class_path": "strangers.Callback"}]
+    content["config"]["data"]["init_args"] |= {"images": "cifar10", "root": str(tmp_path / "fetched"), "download": True}
+    sign(path, content)
+    code, lines = study("probe", path)
+    assert code == 2 and not fetched and not (tmp_path / "fetched").exists()
+    assert lines[0] == f"study: reading images of {tmp_path / 'fetched'}, as {path} says; --images and --root give others"
+    assert lines[1].startswith(f"study: error: {tmp_path / 'fetched'}: ")
+
+
+def test_a_callback_of_the_trainer_is_not_made_by_a_probe(path, study):
+    content = torch.load(path, weights_only=True)
+    content["config"] = copy.deepcopy(content["config"]) | {"trainer": {"callbacks": [{"class_path": "strangers.Callback"}]}}
+    sign(path, content)
+    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])
