@@ -15,7 +15,11 @@ BYTES = 32  # of the key
 def folder() -> Path | None:
     """$XDG_CACHE_HOME/jepa-study or ~/.cache/jepa-study, made where it is missing; None where that is impossible, which is said
     once. Others may not write there."""
-    path = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "jepa-study"
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    path = Path(base if os.path.isabs(base) else os.path.expanduser("~/.cache")) / "jepa-study"
+    if not path.is_absolute():
+        _without(path, "there is no home folder")
+        return None
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.stat()

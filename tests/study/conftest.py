@@ -141,10 +141,10 @@ def slurm(tmp_path_factory):
             made.stop_all()
 
 
-def execute(out, seed, early=1.0, **options):
+def execute(out, seed, early=1.0, pairs=6, **options):
     """One execution of `flips` as its runs would have left it if networks followed theory, but for a feature a that is `early`
     by a factor. Returns its record."""
-    experiment = flips.Flips(pairs=6, seed=seed, **options)
+    experiment = flips.Flips(pairs=pairs, seed=seed, **options)
     results = {}
     for (role, run), depth in zip(next(experiment.plan()).items(), np.repeat(flips.DEPTHS, 2), strict=True):
         config = run.resolved()
@@ -155,12 +155,12 @@ def execute(out, seed, early=1.0, **options):
             {"network": n, "step": 100, "time": times.max(), "metric": metric.format(i), "value": values[n, i]}
             for metric, values in metrics.items()
             for i in range(2)
-            for n in range(6)
+            for n in range(pairs)
         )
         path = run.folder(out)
         with begun(path, config):
             results[role] = finish(path, frame, torch.device("cpu"), "study run flips", 0.5, "integrated")
-    store.record(experiment, results, out, f"study run flips --pairs 6 --seed {seed}", 8.0)
+    store.record(experiment, results, out, f"study run flips --pairs {pairs} --seed {seed}", 8.0)
     return store.place(experiment, out)
 
 

@@ -2,14 +2,17 @@
 
 import json
 import math
+from multiprocessing import get_context
 
 import pytest
 
+from study import bench, cli
 from study.bench.base import Row
 from study.experiments import EXPERIMENTS, flips
 from study.experiments.verdict import HOLDS, INCONCLUSIVE, MEASUREMENT, REFUTED, Region, above, around, below, counted, judge
 from study.report import page
-from study.running import store
+from study.running import launcher, store
+from study.running.lock import in_turn
 
 
 @pytest.mark.parametrize(
@@ -88,24 +91,21 @@ def test_few_pairs_decide_nothing_and_do_not_fail(runs, execution, small, study,
 
 
 def test_a_refuted_claim_is_counted_everywhere_and_gives_exit_code_1(runs, execution, small, capsys):
-    from study import cli
-
     execution(runs, 0, early=10.0)
+    execution(runs, 1)
     assert cli.main(["claims", "--out", str(runs)]) == 1
     text = capsys.readouterr().out
-    assert "REFUTED       flips/depth-jepa" in text and "0 of 3 claims hold, 2 refuted, 1 inconclusive" in text
+    assert "REFUTED       flips/depth-jepa" in text and "0 of 6 claims hold, 3 refuted, 3 inconclusive" in text
     assert cli.main(["claims", "--json", "--out", str(runs)]) == 1
     made = strict(capsys.readouterr().out)
-    assert [claim["verdict"] for claim in made].count(REFUTED) == 2
+    assert [claim["verdict"] for claim in made].count(REFUTED) == 3
     assert cli.main(["report", "--out", str(runs)]) == 0
     text = page.place(runs).read_text()
-    assert "0 of 3 claims hold, 2 refuted, 1 inconclusive" in text
-    assert '<h2 id="refuted">refuted: 2</h2>' in text and '<td class="refuted">refuted</td>' in text
+    assert "0 of 6 claims hold, 3 refuted, 3 inconclusive" in text
+    assert '<h2 id="refuted">refuted: 3</h2>' in text and '<td class="refuted">refuted</td>' in text
 
 
 def test_other_conditions_make_measurements_that_nothing_counts(runs, execution, small, capsys):
-    from study import cli
-
     execution(runs, 0, early=10.0, eps=2e-3)
     assert cli.main(["claims", "--out", str(runs)]) == 0
     text = capsys.readouterr().out
@@ -114,12 +114,12 @@ def test_other_conditions_make_measurements_that_nothing_counts(runs, execution,
     assert "Measurements only: eps = 0.002 leaves the conditions" in page.place(runs).read_text()
 
 
-def test_one_repetition_decides_nothing(runs, study):
-    """By the whole experiment, about 5 s."""
-    assert study("run", "dynamics", "--depths", "[1]", "--seeds", "1", "--out", runs, "--device", "cpu")[0] == 0
-    made = strict((runs / "claims.json").read_text())
-    assert {claim["verdict"] for claim in made if claim["n"] == 1} == {INCONCLUSIVE}
-    assert sum(claim["n"] == 1 for claim in made) == 6
+def test_one_repetition_decides_nothing(runs, execution, small, study):
+    for early, out in ((1.0, runs), (10.0, runs / "early")):
+        execution(out, 0, early=early, pairs=1)
+        assert study("report", "--out", out)[0] == study("claims", "--out", out)[0] == 0
+        made = strict((out / "claims.json").read_text())
+        assert {(claim["n"], claim["verdict"]) for claim in made} == {(1, INCONCLUSIVE)}
 
 
 def test_claims_of_an_unbounded_interval_are_json(runs, execution, small, monkeypatch, study):
@@ -132,8 +132,6 @@ def test_claims_of_an_unbounded_interval_are_json(runs, execution, small, monkey
 
 
 def test_a_benchmark_without_a_finite_number_is_json(monkeypatch, capsys):
-    from study import bench, cli
-
     row = Row("times", "case", "method", "s", median=math.inf, share=math.nan)
     monkeypatch.setattr(bench, "benchmark", lambda name: lambda device: [row])
     assert cli.main(["bench", "times", "--json"]) == 0
@@ -174,8 +172,6 @@ MANY = "10000000000000"
     ],
 )
 def test_impossible_options_are_refused_before_anything_starts(arguments, message, runs, study, monkeypatch):
-    from study.running import launcher
-
     monkeypatch.setattr(launcher, "perform", lambda *a: pytest.fail("it started"))
     code, lines = study("run", *arguments, "--device", "cpu", "--out", runs)
     assert code == 2 and len(lines) == 1 and lines[0].startswith("study: error: ") and message in lines[0]
@@ -211,17 +207,13 @@ def test_who_waits_for_another_sees_its_results(runs, execution, small, monkeypa
     assert len(strict((runs / "claims.json").read_text())) == 2 * 3 == 3 * len(store.records(runs))
 
 
-def test_claims_and_page_are_written_by_one_process_at_a_time(runs, execution, small, tmp_path):
-    import subprocess
-    import sys
-
-    from study.running.lock import in_turn
+def test_claims_and_page_are_written_by_one_process_at_a_time(runs, execution, small):
 
     execution(runs, 0)
+    report = get_context("fork").Process(target=cli.main, args=(["report", "--out", str(runs)],))
     with in_turn(runs / "claims.lock"):
-        report = subprocess.Popen([sys.executable, "-m", "study.cli", "report", "--out", runs], stdout=subprocess.DEVNULL)
-        with pytest.raises(subprocess.TimeoutExpired):
-            report.wait(8)
-        assert not (runs / "claims.json").exists() and not page.place(runs).exists()
-    assert report.wait(120) == 0
-    assert (runs / "claims.json").exists() and page.place(runs).exists()
+        report.start()
+        report.join(3)
+        assert report.is_alive() and not (runs / "claims.json").exists() and not page.place(runs).exists()
+    report.join(120)
+    assert report.exitcode == 0 and (runs / "claims.json").exists() and page.place(runs).exists()
