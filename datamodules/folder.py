@@ -35,11 +35,13 @@ def folder(root: Path) -> Source:
             raise ValueError(
                 f"{printable(root)}: {' and '.join(path.name for path in named)} name a split twice; keep one of each"
             )
-        files = {name: _classes(paths[split], skipped) for split, name in used(root, paths).items()}
+        files = {
+            name: _classes(paths[split], _folders(paths[split], skipped), skipped) for split, name in used(root, paths).items()
+        }
         classes = same_classes(root, {name: list(found) for name, found in files.items()})
         splits = {name: _listed([(p, c) for c, k in enumerate(classes) for p in found[k]]) for name, found in files.items()}
     else:
-        found = _classes(root, skipped)
+        found = _classes(root, folders, skipped)
         classes = tuple(found)
         whole = [(path, c) for c, name in enumerate(classes) for path in found[name]]
         order = balanced(torch.tensor([label for _, label in whole])).tolist()
@@ -70,9 +72,9 @@ def _visible(path: Path, skipped: Counter[str]) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def _classes(root: Path, skipped: Counter[str]) -> dict[str, list[str]]:
-    """The image files of each sub-folder."""
-    found = {path.name: list(_files(path, skipped, ())) for path in _folders(root, skipped)}
+def _classes(root: Path, folders: list[Path], skipped: Counter[str]) -> dict[str, list[str]]:
+    """The image files of each sub-folder of `root`."""
+    found = {path.name: list(_files(path, skipped, ())) for path in folders}
     if len(found) < 2:
         raise ValueError(f"{printable(root)}: found {len(found)} sub-folders; expected one per class, at least two")
     for name, files in found.items():
