@@ -93,20 +93,21 @@ def _decoded(root: Path, source: Splits) -> dict[str, Split]:
     """
     total, notes = sum(len(split.labels) for split in source.splits.values()), Counter[str]()
     like: Tensor | None = None
+    first = ""
     splits = {}
     for split, listed in source.splits.items():
         images = None
         for i, (name, encoded) in enumerate(listed.encoded):
             image = decode(encoded, name, notes)
             if like is None:
-                like, (height, width) = image, image.shape[1:]
+                like, first, (height, width) = image, name, image.shape[1:]
                 memory.check(
                     f"{printable(root)}: {total:,} images of {height} x {width} pixels", total * image.numel(),
                     "make them smaller first, as training reduces them to --size anyway, or use fewer",
                 )  # fmt: skip
             if image.shape != like.shape:
-                expected = tuple(like.shape[1:])
-                raise ValueError(f"{name}: {tuple(image.shape[1:])} pixels, expected {expected} as in the first image read")
+                sides = f"{tuple(image.shape[1:])} pixels, but {first} has {tuple(like.shape[1:])}"
+                raise ValueError(f"{name}: {sides}; expected one size")
             if images is None:
                 images = torch.empty(len(listed.labels), *like.shape, dtype=torch.uint8)
             images[i] = image
