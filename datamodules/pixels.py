@@ -3,15 +3,19 @@
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
-from datamodules import random
-from datamodules.images import Source, files, load
+from datamodules import memory, random
+from datamodules.images import Source, Split, files, load
+from datamodules.messages import printable
 from datamodules.moments import Moments
+from datamodules.order import balanced
 from datamodules.pairs import EVALUATION, Batch, Pairs
 
 DIRECTIONS, ROWS, FLIPS, DISTRACTOR, NOISE = range(5)  # streams of random numbers
+FLOATS_AT_ONCE, ROWS_AT_ONCE = 2**25, 4096
+ENOUGH = 7  # images of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
 
 
 class NoisyPixels(Pairs):
@@ -28,7 +32,8 @@ class NoisyPixels(Pairs):
         root: folder of the source.
         download: let torchvision download.
         size: side of the reduced image; must divide the source's side.
-        count: how many training images to use at most; the last fifth of them is the validation split.
+        count: how many images of each split to use at most, the classes in their proportions (datamodules.order); a fifth of
+            the training images is the validation split, unless the source has one.
         directions: K, number of distractor directions.
         amplitude: A >= 0.
         gamma: correlation of the distractor between the views, in [0, 1].
@@ -40,8 +45,10 @@ class NoisyPixels(Pairs):
         chunk: updates per Lightning step.
 
     Raises:
-        ValueError: an impossible value, or a source that cannot be read.
+        ValueError: an impossible value, a source that cannot be read, or a split that would lack a class.
     """
+
+    classes: int  # known after setup
 
     def __init__(
         self,
@@ -75,6 +82,15 @@ class NoisyPixels(Pairs):
         for message, fine in checks.items():
             if not fine:
                 raise ValueError(message)
+        memory.check(
+            f"{directions:,} distractor directions of {self.inputs:,} pixels for {len(seeds):,} seeds",
+            4
+            * len(seeds)
+            * self.inputs
+            * directions
+            * 4,  # float32; the factors of the decomposition and its work lie beside it
+            "give a smaller --size or fewer --directions",
+        )
         self.source, self.root, self.download = images, root, download
         self.size, self.count, self.directions = size, count, directions
         self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
@@ -91,32 +107,60 @@ class NoisyPixels(Pairs):
         side = loaded["train"].images.shape[-2:]
         if side[0] != side[1] or side[0] % self.size:
             raise ValueError(f"images are {side[0]} x {side[1]} pixels; size must divide both alike, found {self.size}")
-        held = min(self.count, len(loaded["train"].labels)) // 5
-        if held == 0:
-            raise ValueError(f"{self.root}: {len(loaded['train'].labels)} training images; expected at least 5")
-        for name, split in loaded.items():
-            reduced = torch.cat(
-                [
-                    torch.nn.functional.avg_pool2d(part.float(), side[0] // self.size).round().to(torch.uint8).flatten(1)
-                    for part in split.images[: self.count].split(4096)
-                ]
-            )
-            self._pixels[name], self._labels[name] = reduced, split.labels[: self.count]
-        for values in (self._pixels, self._labels):
-            values["train"], values["validation"] = values["train"][:-held], values["train"][-held:]
-        train = self._pixels["train"].double()
-        mean = (train + self._flipped(train)) / 2 if self.flip else train
-        self._mean_d = mean.mean(0).float()
-        self._std = float((train - self._mean_d).square().mean().sqrt())
-        if not self._std > 0:
-            raise ValueError(f"{self.root}: every training image is the same; expected images that differ")
+        pixels, labels = {}, {}
+        for name, (split, rows) in self._used(loaded).items():
+            pixels[name], labels[name] = self._reduced(split.images, rows), split.labels[rows]
+            if missing := sorted(set(range(len(split.classes))) - set(labels[name].tolist())):
+                raise ValueError(self._too_few(name, len(rows), split, missing[0]))
+        parts = pixels["train"].split(ROWS_AT_ONCE)
+        mean = torch.stack([part.sum(0, dtype=torch.float64) for part in parts]).sum(0) / len(pixels["train"])
+        mean = (mean + self._flipped(mean)) / 2 if self.flip else mean
+        squares = sum(float((part.double() - mean).square().sum()) for part in parts)
+        if not squares > 0:
+            raise ValueError(f"{self._where}: every training image is the same; expected images that differ")
+        self._mean_d, self._std = mean.float(), (squares / pixels["train"].numel()) ** 0.5
+        self._pixels, self._labels, self.classes = pixels, labels, len(loaded["train"].classes)
 
     def files(self) -> list[Path]:
         return files(self.source, self.root)
 
     @property
-    def classes(self) -> int:
-        return int(max(labels.max() for labels in self._labels.values())) + 1
+    def _where(self) -> str:
+        return printable(self.source if self.root is None else self.root)
+
+    def _used(self, loaded: dict[str, Split]) -> dict[str, tuple[Split, Int[Tensor, "n"]]]:
+        """Where the images of each split come from: a split of the source and its rows, in the order in which they are used."""
+        used = {name: (split, balanced(split.labels)[: self.count]) for name, split in loaded.items()}
+        if "validation" not in loaded:
+            split, rows = used["train"]
+            if (held := len(rows) // 5) == 0:
+                raise ValueError(f"{self._where}: {len(rows)} training images; expected at least 10")
+            # The order once more, of those that count leaves: the fifth at its end then holds a fifth of each class.
+            rows = rows[balanced(split.labels[rows])]
+            used["train"], used["validation"] = (split, rows[:-held]), (split, rows[-held:])
+        return used
+
+    def _reduced(self, images: UInt8[Tensor, "n 3 h w"], rows: Int[Tensor, "k"]) -> UInt8[Tensor, "k d"]:
+        """The images of these rows averaged down to size x size, few at a time, since they are large as floats."""
+        few = max(1, FLOATS_AT_ONCE // images[0].numel())
+        side = images.shape[-1] // self.size
+        return torch.cat(
+            [
+                torch.nn.functional.avg_pool2d(images[some].float(), side).round().to(torch.uint8).flatten(1)
+                for some in rows.split(few)
+            ]
+        )
+
+    def _too_few(self, name: str, used: int, split: Split, label: int) -> str:
+        """That a class has no image in a split, and what to do."""
+        have, whole = int((split.labels == label).sum()), len(split.labels)
+        line = (
+            f"{self._where}: the {name} split of {used:,} images would hold none of class {printable(split.classes[label], 80)}, "
+            f"which has {have:,} of {whole:,} images"
+        )
+        if have and (needed := -(-ENOUGH * whole // have)) <= whole:
+            return f"{line}; give --count {needed:,} or more"
+        return f"{line}; {ENOUGH} training images of a class are enough, and one in a test split"
 
     def _flipped(self, pixels: Shaped[Tensor, "*rows d"]) -> Shaped[Tensor, "*rows d"]:
         return pixels.unflatten(-1, (3, self.size, self.size)).flip(-1).flatten(-3)

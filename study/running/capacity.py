@@ -2,13 +2,12 @@
 
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
-CGROUP = Path("/sys/fs/cgroup")
+from datamodules import memory
+
 HEADROOM = 0.9  # of the free memory may be used
 
 
@@ -40,11 +39,7 @@ def free_bytes(device: str) -> int:
     """Bytes that a process can still get without swapping; of the GPU's memory on a GPU."""
     if device == "cuda":
         return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    limit, used = (CGROUP / name for name in ("memory.max", "memory.current"))
-    free = psutil.virtual_memory().available
-    if limit.exists() and (most := limit.read_text().strip()) != "max":  # of a container or a cluster's job
-        free = min(free, int(most) - int(used.read_text()))
-    return free
+    return memory.free_bytes()
 
 
 def widths(encoder: dict[str, Any]) -> list[int]:

@@ -1,0 +1,22 @@
+"""Free memory of this machine, asked for before something large is made."""
+
+from pathlib import Path
+
+import psutil
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def free_bytes() -> int:
+    """Bytes that a process can still get without swapping."""
+    limit, used = (CGROUP / name for name in ("memory.max", "memory.current"))
+    free = psutil.virtual_memory().available
+    if limit.exists() and (most := limit.read_text().strip()) != "max":  # of a container or a cluster's job
+        free = min(free, int(most) - int(used.read_text()))
+    return free
+
+
+def check(what: str, need: int, remedy: str) -> None:
+    """Raises ValueError: `what` takes more bytes than are free."""
+    if need > (free := free_bytes()):
+        raise ValueError(f"{what} need {need:,} bytes, and {free:,} are free; {remedy}")

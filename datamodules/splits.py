@@ -1,0 +1,95 @@
+"""The splits of a source before its images are read: which files or folders are which split, and what each image is."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from datamodules.messages import printable, reason, say
+
+NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Encoded images of one split, read one by one as they are decoded, each with a name for messages."""
+
+    encoded: Iterable[tuple[str, bytes]]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The splits "train", "test" and, where the source has its own, "validation"; labels count the names of `classes`."""
+
+    splits: dict[str, Listed]
+    classes: tuple[str, ...]
+
+
+def listed(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name.
+
+    Raises:
+        ValueError: it cannot be read, or holds something that never ends or never was: a pipe, socket, device or broken link.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            if not (entry.is_dir() or entry.is_file()):
+                raise ValueError(
+                    f"{printable(entry.path)}: neither a file nor a folder (a pipe, socket, device or broken link)"
+                )
+    except OSError as error:
+        raise ValueError(f"{printable(error.filename or folder)}: cannot be read ({reason(error)})") from error
+    return found
+
+
+def content(path: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{printable(path)}: cannot be read ({reason(error)})") from error
+
+
+def used(root: Path, found: Iterable[str]) -> dict[str, str]:
+    """Maps each split that is read to the one that it is used as.
+
+    Raises:
+        ValueError: no training or no other split.
+    """
+    splits = sorted(set(found), key=("train", "validation", "test").index)
+    if set(splits) == {"train", "validation"}:
+        say(f"{printable(root)} has no test split: its validation split is used as one, and a fifth of train for validation")
+        return {"train": "train", "validation": "test"}
+    if not {"train", "test"} <= set(splits):
+        raise ValueError(f"{printable(root)}: found only the split {', '.join(splits)}; expected train and test")
+    return {name: name for name in splits}
+
+
+def same_classes(root: Path, classes: dict[str, list[str]]) -> tuple[str, ...]:
+    """The classes that all splits have.
+
+    Raises:
+        ValueError: one split lacks a class of another; names it.
+    """
+    for split, names in classes.items():
+        for other, others in classes.items():
+            if missing := sorted(set(names) - set(others)):
+                raise ValueError(
+                    f"{printable(root)}: class {printable(missing[0])} is in {split} and not in {other}; every split needs "
+                    "images of every class"
+                )
+    return tuple(classes["train"])
