@@ -11,7 +11,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from study.arguments import Parser
+from study.arguments import Parser, essence
 from study.running.signals import Preempted, caught, requeue
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     from rich.console import Console
 
     from study.experiments import EXPERIMENTS
+    from study.experiments.base import check_counts
     from study.report import board, page, summary
     from study.running import store
     from study.running.launcher import perform
@@ -123,6 +124,7 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     console = Console()
     device, done = launcher.device(device), set()
     for name, options in wanted:
+        check_counts(options)
         experiment = EXPERIMENTS[name](**options, device=device)
         console.print(f"{name} on {device}: {experiment.expected}", highlight=False)
         perform(experiment, launcher, out, " ".join(["study", *sys.argv[1:]]), console)
@@ -272,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
             finally:
                 sys.stdout.flush()
     except ValueError as error:
-        print(f"study: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"study: error: {essence(str(error))}", file=sys.stderr)
         return 2
     except (ArithmeticError, ChildProcessError) as error:  # training diverged, or a process of a pool or a job was killed
         print(f"study: stopped: {error}", file=sys.stderr)

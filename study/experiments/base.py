@@ -20,6 +20,9 @@ Figures = dict[str, "matplotlib.figure.Figure"]  # by caption; what draws is imp
 Plan = Generator[Mapping[str, Run], Results, None]
 
 
+MOST = {"seeds": 1_000_000, "pairs": 1_000_000, "networks": 1_000_000, "points": 1_000}  # a side of the grid
+
+
 @dataclass(frozen=True)
 class Claim:
     """A statement, what theory or the paper predicts, and what was measured.
@@ -37,6 +40,13 @@ class Claim:
     high: float
     n: int
     holds: bool
+
+
+def check_counts(options: dict[str, Any]) -> None:
+    """Raises ValueError: an option asks for more networks than their list could hold; said before the list is made."""
+    for name, most in MOST.items():
+        if options.get(name, 0) > most:
+            raise ValueError(f"{name} must be at most {most:,}, found {options[name]:,}")
 
 
 @dataclass

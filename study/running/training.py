@@ -8,6 +8,7 @@ import pickle
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,13 +18,17 @@ from jsonargparse import ActionConfigFile
 from lightning import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import datamodules
 import models
 from models import distributed, fused
+from study import yaml_files
 from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
+from study.observers.observer import Observer
+from study.running import options
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
@@ -43,6 +48,17 @@ class FitParser(LightningArgumentParser):
         fail(self, message)
 
 
+class ConfigFile(ActionConfigFile):
+    """--config FILE, of which our reader names what is wrong."""
+
+    @staticmethod
+    def apply_config(parser: FitParser, cfg: Any, dest: str, value: str) -> None:
+        for name, part in yaml_files.read(Path(value)).items():
+            if name in ("trainer", "model", "data") and not isinstance(part, dict):
+                raise ValueError(f"{value}: {name} must be a mapping of options to values, found {options.short(part)}")
+        ActionConfigFile.apply_config(parser, cfg, dest, value)
+
+
 class StudyCLI(LightningCLI):
     """LightningCLI of a Learner on Pairs. It only parses; `build` makes the objects once the run has its folder."""
 
@@ -58,12 +74,12 @@ class StudyCLI(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             trainer_defaults={"max_epochs": 1},
-            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks."},
+            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks.", "allow_abbrev": False},
         )
 
     def init_parser(self, **kwargs: Any) -> FitParser:
         parser = FitParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a configuration, such as a run's config.yaml")
+        parser.add_argument("-c", "--config", action=ConfigFile, help="a configuration, such as a run's config.yaml")
         return parser
 
     def instantiate_classes(self) -> None:
@@ -71,12 +87,17 @@ class StudyCLI(LightningCLI):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration, defaults filled in, as plain values; the device is named, not "auto"."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        options.check_callbacks(self.config.trainer.callbacks)
+        try:
+            config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        except yaml.representer.RepresenterError as error:
+            raise ValueError(f"the configuration holds what no file can hold: {error.args[-1]!r}") from error
         config.pop("config", None)
         if config["trainer"]["accelerator"] in ("auto", "gpu"):
             config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
         if config["trainer"]["accelerator"] == "cuda" and not torch.cuda.is_available():
             raise ValueError("accelerator cuda was asked for, but torch sees no CUDA device here; give cpu or auto")
+        options.check(config)
         return config
 
     def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
@@ -135,16 +156,16 @@ class Training(Run):
         saver = Checkpoint(path / "checkpoints", config, every=max(chunk, -(-updates // 4)))
         preemption = Preemption(saver)
         logger = Events(path, name="", version="")
-        options, learner, data = cli.build()
+        arguments, learner, data = cli.build()
         shown = sys.stderr.isatty()
-        options |= {
+        arguments |= {
             "accelerator": config["trainer"]["accelerator"],
-            "devices": 1 if options["devices"] == "auto" else options["devices"],
+            "devices": 1 if arguments["devices"] == "auto" else arguments["devices"],
             "callbacks": [
                 Rewind(),
                 table,
                 Loss(every=chunk),
-                *(options["callbacks"] or []),
+                *(arguments["callbacks"] or []),
                 saver,
                 preemption,
                 *([RichProgressBar(leave=False)] if shown else []),
@@ -156,20 +177,22 @@ class Training(Run):
             "enable_model_summary": False,
             "enable_progress_bar": shown,
             "default_root_dir": path,
+            "plugins": options.environment(),
         }
-        if options["strategy"] not in ("auto", "ddp"):
-            raise ValueError(f"strategy must be auto or ddp, found {options['strategy']!r}")
-        trainer = Trainer(**options)
+        try:
+            trainer = Trainer(**arguments)
+        except MisconfigurationException as error:
+            raise ValueError(f"Lightning refuses the trainer's options: {' '.join(str(error).split())[:200]}") from error
         alone, first = trainer.world_size == 1, trainer.is_global_zero
         if not alone:
             data.share(trainer.world_size)  # a batch that cannot be divided is refused
             atexit.register(distributed.leave)
         data.setup("fit")  # bad data is refused before anything is written
         learner.rates(data.updates)  # and so is a bad schedule
-        if data.sets not in (1, learner.encoder.networks):
-            raise ValueError(
-                f"the data hold {data.sets} sets for {learner.encoder.networks} networks; give one, or one per network"
-            )
+        options.check_sizes(learner.encoder, data)
+        for observer in arguments["callbacks"]:
+            if isinstance(observer, Observer):
+                observer.check(learner, data)
         with begun(path, config) if first else contextlib.nullcontext():
             # By a process that had the lock until now. Several processes do not stop here, where the others would wait for the
             # first one: they go on from the last checkpoint, after which nothing is left to do.
@@ -192,11 +215,28 @@ class Training(Run):
                 if first:
                     write_failure(path, failure)
                 raise
+            if trainer.global_step * chunk < updates:
+                raise ValueError(
+                    f"the training ended after {trainer.global_step * chunk} of {updates} updates, so it is not done: a callback "
+                    "stopped it; leave that out of trainer.callbacks"
+                )
             if first:
+                check_table(table, updates)
                 seconds, device = time.monotonic() - start, torch.device(config["trainer"]["accelerator"])
                 finish(path, table.frame(), device, command, seconds)
         preemption.late()
         return Result(path)
+
+
+def check_table(table: Table, updates: int) -> None:
+    """Raises ValueError: a value was recorded twice."""
+    times = Counter((block["step"], metric) for block in table.blocks for metric in block["metrics"])
+    for (step, metric), count in times.items():
+        if count > 1:
+            raise ValueError(
+                f"{metric} was recorded twice after update {step}: two callbacks record the same metric; leave one out"
+            )
+    assert max(step for step, _ in times) == updates, "the loss is recorded after the last update"
 
 
 def memory(config: dict[str, Any]) -> Need:
