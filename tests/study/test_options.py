@@ -127,7 +127,7 @@ class Stops(Callback):
         trainer.should_stop = True
 
 
-def test_a_training_that_is_ended_early_is_not_done_and_keeps_its_checkpoint(fit, monkeypatch):
+def test_a_training_that_a_callback_ends_early_is_not_done(fit, monkeypatch):
     import study.observers
 
     monkeypatch.setattr(study.observers, "Stops", Stops, raising=False)
