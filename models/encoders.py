@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.initialisation import Init, weights
 from models.per_network import per_network
 
+SEEDS = 2**32
 Activation = Literal["linear", "relu", "gelu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
@@ -58,6 +59,8 @@ class Encoder(nn.Module):
             raise ValueError(f"a {activation} encoder has one to three hidden layers, found {len(hidden)}")
         if not seeds:
             raise ValueError("seeds must hold one seed per network, found none")
+        if not 0 <= min(seeds) <= max(seeds) < SEEDS:
+            raise ValueError(f"seeds must be from 0 to {SEEDS - 1:,}, found {min(seeds)} to {max(seeds)}")
         scales = per_network("eps", eps, len(seeds))
         self.activation, self.eps, self.init, self.seeds = activation, scales, init, list(seeds)
         self.dtype = getattr(torch, dtype)

@@ -8,10 +8,12 @@ processor it runs on: the library's batched product of 32 x 32 matrices reaches 
 
 import ctypes
 import os
+import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
-import warnings
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +26,7 @@ from torch.nn import functional
 from models import threads
 
 WIDEST = 64  # beyond which the library's products are better (CPU), or a network does not fit on the chip (CUDA)
-
+PATIENCE = 60.0  # seconds for the compiler, which takes less than one
 C_TYPES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -48,6 +50,8 @@ def train(
     """
     first, D = weights[0], width(weights)
     assert {len(S) for S in moments} in ({1}, {len(first)}), "the kernels read as many moments as there are, or networks"
+    d = first.shape[2]
+    assert all(S.shape[1:] == (d, d) for S in moments), f"moments of {d} inputs, found {[tuple(S.shape) for S in moments]}"
     made, (Sxx, Syx, Syy) = [pad(w.detach(), D) for w in weights], (pad(S.to(first), D) for S in moments)
     rate, keep, losses = rate.to(first).contiguous(), keep.to(first).contiguous(), first.new_empty(len(first))
     if first.is_cuda:
@@ -117,23 +121,58 @@ def shared_bytes(depth: int, D: int) -> int:
 
 @cache
 def library(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The C kernel, compiled for this processor; none, and a warning, where it cannot be compiled or loaded."""
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), "cc")
+    """The C kernel, compiled for this processor; none, and a line on stderr, where it cannot be compiled or loaded."""
     options = ["-O3", "-march=native", "-shared", "-fPIC", f"-DREAL={C_TYPES[dtype]}", str(Path(__file__).with_suffix(".c"))]
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "fused.so"
         try:
-            subprocess.run([compiler, *options, "-o", str(made)], capture_output=True, text=True, check=True)
+            compile_c([*compiler(), *options, "-o", str(made)])
             found = ctypes.CDLL(str(made))
-        except (OSError, subprocess.CalledProcessError) as error:
-            said = getattr(error, "stderr", "") or str(error)
-            warnings.warn(
-                f"no C kernel, small linear stacks train at half speed: {' '.join([compiler, *options])}: {said.strip()}; install "
-                "a C compiler or name it in the variable CC, and let TMPDIR be a folder from which libraries can be loaded",
-                stacklevel=2,
-            )
+            pointer, number = ctypes.c_void_p, ctypes.c_int
+            found.train.argtypes = [pointer] * 4 + [ctypes.c_size_t] + [pointer] * 2 + [number] * 6 + [pointer] * 2
+            found.train.restype = None
+        except (OSError, ValueError, AttributeError, ChildProcessError, subprocess.TimeoutExpired) as error:
+            say(" ".join(str(error).split()))
             return None
-    pointer, number = ctypes.c_void_p, ctypes.c_int
-    found.train.argtypes = [pointer] * 4 + [ctypes.c_size_t] + [pointer] * 2 + [number] * 6 + [pointer] * 2
-    found.train.restype = None
     return found
+
+
+def compiler() -> list[str]:
+    """The command in the variable CC, its arguments apart, or else the first compiler that is installed.
+
+    Raises:
+        ValueError: CC has a quotation without an end.
+    """
+    if named := shlex.split(os.environ.get("CC", "")):
+        return named
+    return [next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), "cc")]
+
+
+def compile_c(command: list[str]) -> None:
+    """Run a compiler, with all that it starts, for at most PATIENCE seconds.
+
+    Raises:
+        ChildProcessError: it fails; has what it said.
+        TimeoutExpired: it does not end.
+        OSError: it cannot be run.
+    """
+    with tempfile.TemporaryFile() as said:  # a pipe would be waited for while anything that it started is alive
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        try:
+            code = process.wait(PATIENCE)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        said.seek(0)
+        if code:
+            raise ChildProcessError(f"{' '.join(command)}: {said.read().decode(errors='replace')}")
+
+
+@cache
+def say(reason: str) -> None:
+    print(
+        f"study: no C kernel, small linear stacks train at half speed: {reason[:400]}; install a C compiler or name it in the "
+        "variable CC, and let TMPDIR be a folder from which libraries can be loaded",
+        file=sys.stderr,
+    )

@@ -17,7 +17,7 @@ from torch import Tensor
 from models import fused, threads
 from models.encoders import Encoder
 from models.optimizers import StackedOptimizer
-from models.targets import Target
+from models.targets import Pixels, StopGradient, Target
 
 BLOCK_BYTES = 10 * 2**20  # weights and temporaries of one block: few enough for the cache, many enough to pay for the calls
 
@@ -101,7 +101,8 @@ def walk(
     if not encoder.linear:
         raise ValueError(f"exact moments train linear encoders only, found {encoder.activation}; give the data a batch size")
     weights, N = [*encoder.layers, head], encoder.networks
-    constant = None if target.carried() else optimizer.constant(weights)
+    # The kernels know these two; any other, be it derived from one of them, is known by its `matrix` alone.
+    constant = optimizer.constant(weights) if type(target) in (StopGradient, Pixels) else None
     if constant is not None and fused.applies(weights):
         optimizer.count(updates)
         return fused.train(weights, (moments["Sxx"], moments["Syx"], moments["Syy"]), *constant, target.latent, updates)

@@ -1,30 +1,73 @@
-"""How the command line reports a mistake: one line, exit code 2, and the valid options where one is unknown."""
+"""How the command line reports a mistake: one short line, exit code 2, and what was probably meant where a name is unknown."""
 
 import argparse
+import difflib
+import re
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jsonargparse
+import yaml
 
 from study.terminal import say
+from study.yaml_files import check
+
+LONGEST = 300  # characters of a message
+plain = jsonargparse.get_loader("yaml")  # jsonargparse's own, to which 1e-3 is a number
+
+
+def load(text: str) -> Any:
+    """The values of YAML on the command line or in a configuration.
+
+    Raises:
+        yaml.YAMLError: it would be read otherwise than it was meant.
+    """
+    check(text)
+    return plain(text)
+
+
+jsonargparse.set_loader("yaml", load, exceptions=(yaml.YAMLError,))
 
 
 def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """Print what is wrong in one line, and the options of the same section where a name is unknown."""
-    text = " ".join(str(message).split())  # the parser's own messages have several lines
+    """Print what is wrong in one line, and the nearest options, or those of the same section, where a name is unknown."""
+    text = essence(str(message))
     if "nrecognized" in text or "accept" in text:
         options = sorted({o for action in parser._actions for o in action.option_strings if o.startswith("--")})
-        named = [o for o in options if o.split(".")[0].strip("-") in ("model", "data") and "." in o] or options
-        text += f"; valid options: {' '.join(named)}"
-    if "Expected a <class 'tuple'>" in text:
+        section = re.search(r"Group '(\w+)'", text)
+        options = [o for o in options if o.startswith(f"--{section[1]}.")] if section else options
+        wrong = re.search(r"option '([^']+)'|Option '([^']+)'|: --([\w.-]+)", text)
+        name = next(filter(None, wrong.groups())) if wrong else ""
+        near = difflib.get_close_matches(f"--{section[1]}.{name}" if section else f"--{name}", options)
+        text = f"{text[:150]}; valid options: {' '.join(near or options)}"
+    if "expected tuple" in text:
         text += "; write a list in brackets, such as [1,2]"
-    say(f"error: {text}")
+    say(f"error: {text[:LONGEST]}")
     sys.exit(2)
 
 
+def essence(message: str) -> str:
+    """A message in one line; of what jsonargparse says at length the key, what was expected, and what was found."""
+    text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(message.split()))
+    key, found = re.search(r'Parser key "([^"]+)":', text), re.search(r"Given value: (.*)$", text)
+    if "Errors: - " in text:  # of each type that the value could have been of
+        tried = re.split(r" (?:Given value type:|Subclass types expect)", text.split("Errors: - ", 1)[1])[0].split(" - ")
+        expected = [of.removeprefix("Expected a ") for of in tried if of.startswith("Expected a ")]
+        said = [of for of in tried if not of.startswith(("Expected a ", "Not a valid"))]
+        text = said[0] if said else f"expected {' or '.join(e for e in expected if e != 'NoneType') or 'another value'}"
+        if found and not said:
+            text += f", found {found[1][:60]}"
+        if key:
+            text = f"{key[1]}: {text}"
+    return text
+
+
 class Parser(jsonargparse.ArgumentParser):
-    """Parser of every command but `fit`."""
+    """Parser of every command but `fit`. Options are not abbreviated: --seed is no --seeds."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self, message)

@@ -294,7 +294,9 @@ def carry_out(arguments: list[str]) -> tuple[int, str]:
             sys.stdout.flush()
             return code, ""
     except ValueError as error:
-        return 2, f"error: {error}"
+        from study.arguments import essence
+
+        return 2, f"error: {essence(str(error))}"
     except (ArithmeticError, ChildProcessError) as error:  # training diverged, or a process of a pool or a job was killed
         return 1, f"stopped: {error}"
     except BrokenPipeError:  # nobody reads the output any more

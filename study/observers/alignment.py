@@ -88,11 +88,14 @@ class Alignment(Observer):
         self.k, self.recorded, self.sample, self.jacobian_sample = k, recorded, sample, jacobian_sample
         self.history: list[Tensor] = []  # gains [N, f] at each measurement
 
+    def check(self, learner: Learner, data: Pairs) -> None:
+        d, features = learner.encoder.sizes[0], learner.encoder.sizes[-1]
+        if not 1 <= self.k <= min(d, features):
+            raise ValueError(f"k must be from 1 to the number of features {features}, found {self.k}")
+
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         moments = data.moments()
         d, k = learner.encoder.sizes[0], self.k
-        if not 1 <= k <= min(d, learner.encoder.sizes[-1]):
-            raise ValueError(f"k must be from 1 to the number of features {learner.encoder.sizes[-1]}, found {k}")
         features = [m.features() for m in moments]
         device = learner.device
         self.Sxx_Sdd = torch.stack([m.Sxx for m in moments]).to(device)

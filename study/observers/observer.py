@@ -31,6 +31,9 @@ class Observer(Callback, abc.ABC):
         """Metric name -> one value per network [N], and after update 0 always the same ones, with more where `last` is true,
         which is once, when training has ended."""
 
+    def check(self, learner: Learner, data: Pairs) -> None:
+        """Asked before a training starts. Raises ValueError: this cannot be measured on them."""
+
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         """Set up what measuring needs, at the start and after a resume; returns constants, recorded at update 0."""
         return {}
@@ -38,6 +41,7 @@ class Observer(Callback, abc.ABC):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(pl_module, Learner)
+        self.check(pl_module, data)
         constants = self.prepare(pl_module, data)
         if trainer.global_step == 0:
             self._record(trainer, pl_module, 0, constants)

@@ -102,9 +102,12 @@ class Probe(Observer):
             if count < 1:
                 raise ValueError(f"{split} must be at least 1 image, found {count}")
 
-    def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
+    def check(self, learner: Learner, data: Pairs) -> None:
         if not isinstance(data, NoisyPixels):
             raise ValueError(f"a probe needs labelled images, found {type(data).__name__}; remove Probe from the callbacks")
+
+    def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
+        assert isinstance(data, NoisyPixels)
         self.sample = Sample.of(data, self.counts, learner.device)
         pixels = self.sample.fit(self.sample.views)
         N = learner.encoder.networks

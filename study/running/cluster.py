@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
-import yaml
 
+from study import yaml_files
 from study.arguments import Parser
 
 OPTIONS: dict[str, tuple[Any, str]] = {
@@ -70,15 +70,9 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no such file, or it is no mapping of a Cluster's fields to values of their types.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; give --cluster a YAML file")
-    try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
+    values = yaml_files.read(path)
     valid = [f.name for f in dataclasses.fields(Cluster)]
-    unknown = sorted(map(str, values.keys() - set(valid))) if isinstance(values, dict) else [repr(values)]
-    if unknown:
+    if unknown := sorted(map(str, values.keys() - set(valid))):
         raise ValueError(f"{path}: found {', '.join(unknown)}, expected a mapping with keys among {', '.join(valid)}")
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Cluster)

@@ -12,11 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 NAME = 255  # bytes of a file's name that file systems take
-DEPTH = 100  # of a YAML file
-NODES = 10_000_000  # of a YAML file with its aliases written out: some hundred times those of the largest configuration
 
 
 @contextlib.contextmanager
@@ -102,63 +98,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses keys that are there twice, deep nesting, which takes its reader hours, and aliases that would be endless when they
-    are written out."""
-
-    def fetch_flow_collection_start(self, kind: Any) -> None:
-        if self.flow_level >= DEPTH:
-            raise yaml.YAMLError("it is nested too deep")
-        super().fetch_flow_collection_start(kind)
-
-    def add_indent(self, column: int) -> bool:
-        if len(self.indents) >= DEPTH:
-            raise yaml.YAMLError("it is nested too deep")
-        return super().add_indent(column)
-
-    def get_single_node(self) -> Any:
-        node = super().get_single_node()
-        if node is not None and _size(node, {}) > NODES:
-            raise yaml.YAMLError("aliases within aliases make it endless")
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-        found = super().construct_mapping(node, deep)
-        if len(found) < len(node.value):
-            raise yaml.YAMLError("a key is there twice")
-        return found
-
-
-def _size(node: Any, known: dict[int, float]) -> float:
-    """Nodes below one, with aliases written out."""
-    if id(node) not in known:
-        known[id(node)] = math.inf  # where it is met again below itself
-        parts = node.value if isinstance(node, yaml.CollectionNode) else []
-        flat = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
-        known[id(node)] = 1 + sum(_size(part, known) for part in flat)
-    return known[id(node)]
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds, as plain values.
-
-    Raises:
-        ValueError: it is damaged, has a key twice, is nested or repeated without end, or is no regular file; names the file.
-    """
-    text = content(path)
-    try:
-        return yaml.load(text, _Loader)
-    except (
-        yaml.YAMLError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        RecursionError,
-    ) as error:  # of bad tagged values
-        raise ValueError(f"{path}: damaged, not readable as YAML ({shown(str(error))})") from error
 
 
 def shown(value: object) -> str:

@@ -19,6 +19,7 @@ from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.capacity import Need, widths
 from study.running.failed import write_failure
+from study.running.options import check_sizes
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
 from study.terminal import say
@@ -131,8 +132,7 @@ def assemble(config: dict[str, Any], encoder: Encoder, data: Any) -> tuple[Gradi
     if objective == "mae" and config["tau"] is not None:
         raise ValueError("tau is the rate of a teacher, which mae has not; leave it out")
     N, moments = encoder.networks, data.moments()
-    if len(moments) not in (1, N):
-        raise ValueError(f"the data hold {len(moments)} sets for {N} networks; give one, or one per network")
+    check_sizes(encoder, data)
     for m in moments:
         m.check()
     layers = [w.detach() for w in encoder.layers]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
-from study.running.files import content, number, read_json, read_yaml, shown
+from study import yaml_files
+from study.running.files import content, number, read_json, shown
 
 if TYPE_CHECKING:  # imported where tables are read: who only asks which runs are done need not wait for them
     import pandas as pd
@@ -122,12 +123,7 @@ class Result:
         Raises:
             ValueError: the file is damaged.
         """
-        path = self.path / "config.yaml"
-        if not isinstance(found := read_yaml(path), dict):
-            raise ValueError(
-                f"{path}: damaged, expected a configuration, found {shown(found)}; delete {self.path} and run again"
-            )
-        return found
+        return yaml_files.read(self.path / "config.yaml")
 
     @property
     def origin(self) -> str:

@@ -1,5 +1,6 @@
 """Whether a checkpoint is one that this training could have written, known before anything of it is taken over."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ KEYS = {
     "run", "config", "threads",
 }  # fmt: skip
 
+LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
+
 
 def checked(path: Path, trainer: Trainer, learner: Learner, data: Pairs) -> dict[str, Any]:
     """What a checkpoint holds, once it is known to fit this training in every part.
@@ -36,7 +39,7 @@ def checked(path: Path, trainer: Trainer, learner: Learner, data: Pairs) -> dict
         step = _step(found, trainer, data)
         _alike(found["state_dict"], learner.state_dict(), "weights")
         _optimizer(found["optimizer_states"], learner, min(step * data.chunk, data.updates), data.updates)
-        _alike(found["loops"], _loops(trainer, step, last=step * data.chunk >= data.updates), "loops")
+        _alike(found["loops"], {name: getattr(trainer, name).state_dict() for name in LOOPS}, "loops", values=False)
         _callbacks(found["callbacks"], trainer, learner, data, step)
     except ValueError as error:
         raise ValueError(f"{path}: not a checkpoint of this run: {error}; delete it to go on from the one before") from error
@@ -44,32 +47,49 @@ def checked(path: Path, trainer: Trainer, learner: Learner, data: Pairs) -> dict
 
 
 def check_table(table: Table, trainer: Trainer, learner: Learner, data: Pairs, step: int) -> None:
-    """Refuse a table that is not that of `step` chunks: every observer's rows at every step at which they are due.
+    """Refuse a table that is not that of `step` chunks: the loss of every one, no value twice and, where all observers are this
+    program's, every observer's rows at every step at which they are due.
 
     Raises:
-        ValueError: says what is missing or different.
+        ValueError: says what is missing, different, or there twice.
     """
+    steps = [block["step"] for block in table.blocks]
+    twice = Counter((block["step"], metric) for block in table.blocks for metric in block["metrics"])
+    for (at, metric), times in twice.items():
+        if times > 1:
+            raise ValueError(
+                f"{metric} was recorded twice after update {at}: two callbacks record the same metric; leave one out"
+            )
+    losses = [block["step"] for block in table.blocks if "loss" in block["metrics"]]
+    if losses != [min(i * data.chunk, data.updates) for i in range(1, step + 1)] or steps != sorted(steps):
+        raise ValueError(f"table: expected the losses of {step} chunks in order, found those of steps {shown(losses)}")
+    for block in table.blocks:
+        if not torch.equal(block["time"], learner.time(block["step"])):
+            raise ValueError(f"table: the times of step {block['step']} are not those of this run")
+        if "loss" in block["metrics"] and not block["values"].isfinite().all():
+            raise ValueError(f"table: expected finite losses at step {block['step']}")
     observers = [callback for callback in trainer.callbacks if isinstance(callback, Observer)]  # type: ignore[attr-defined]
+    if all(type(observer).__module__.startswith("study.") for observer in observers):  # others may measure what they like
+        _check_rows(table, observers, data, step)
+
+
+def _check_rows(table: Table, observers: list[Observer], data: Pairs, step: int) -> None:
     due = [
         (min(i * data.chunk, data.updates), observer)
         for i in range(1, step + 1)
         for observer in observers
         if observer.due(i, data)
     ]
-    first = sum(block["step"] == 0 for block in table.blocks)
     steps = [block["step"] for block in table.blocks]
-    if steps != [0] * first + [at for at, _ in due] or first < len(observers) - 1:  # the loss is not known at update 0
+    first = steps.count(0)
+    if steps[first:] != [at for at, _ in due] or first < len(observers) - 1:  # the loss is not known at update 0
         raise ValueError(f"table: expected rows of {len(due)} measurements after update 0, found steps {shown(steps)}")
     names: dict[Observer, set[str]] = {}
     for block, (at, observer) in zip(table.blocks[first:], due, strict=True):
-        mine = names.setdefault(observer, set(block["metrics"]))
-        if set(block["metrics"]) != mine and not (at == data.updates and mine < set(block["metrics"])):
+        found = set(block["metrics"])
+        mine = names.setdefault(observer, found)
+        if found != mine and not (at == data.updates and mine < found):
             raise ValueError(f"table: expected the metrics {shown(sorted(mine))} at step {at}, found {shown(block['metrics'])}")
-    for block in table.blocks:
-        if not torch.equal(block["time"], learner.time(block["step"])):
-            raise ValueError(f"table: the times of step {block['step']} are not those of this run")
-        if "loss" in block["metrics"] and not block["values"].isfinite().all():
-            raise ValueError(f"table: expected finite losses at step {block['step']}")
 
 
 def _step(found: dict[str, Any], trainer: Trainer, data: Pairs) -> int:
@@ -90,8 +110,8 @@ def _step(found: dict[str, Any], trainer: Trainer, data: Pairs) -> int:
     return chunks
 
 
-def _alike(found: Any, expected: Any, where: str) -> None:
-    """Refuse other keys, lengths, types and values, and tensors of other shapes or with numbers that are not finite."""
+def _alike(found: Any, expected: Any, where: str, values: bool = True) -> None:
+    """Refuse other keys, lengths, types and, if asked, values, and tensors of other shapes or with numbers that are not finite."""
     match expected:
         case torch.Tensor():
             if not isinstance(found, torch.Tensor) or (found.shape, found.dtype) != (expected.shape, expected.dtype):
@@ -104,14 +124,14 @@ def _alike(found: Any, expected: Any, where: str) -> None:
                 names = shown(list(found)) if isinstance(found, dict) else shown(found)
                 raise ValueError(f"{where}: expected {shown(list(expected))}, found {names}")
             for name, value in expected.items():
-                _alike(found[name], value, f"{where} {name}")
+                _alike(found[name], value, f"{where} {name}", values)
         case list():
             if not isinstance(found, list) or len(found) != len(expected):
                 raise ValueError(f"{where}: expected a list of {len(expected)}, found {shown(found)}")
             for i, (one, value) in enumerate(zip(found, expected, strict=True)):
-                _alike(one, value, f"{where} {i}")
+                _alike(one, value, f"{where} {i}", values)
         case _:
-            if type(found) is not type(expected) or found != expected:
+            if type(found) is not type(expected) or (values and found != expected):
                 raise ValueError(f"{where}: expected {shown(expected)}, found {shown(found)}")
 
 
@@ -130,21 +150,6 @@ def _optimizer(found: Any, learner: Learner, done: int, updates: int) -> None:
                 raise ValueError(
                     f"optimiser: expected {name} {shown(mine[name].tolist())}, found {shown(group[name].tolist())}"
                 )
-
-
-def _loops(trainer: Trainer, step: int, last: bool) -> dict[str, Any]:
-    """What Lightning notes of its loops in the last callback of chunk number `step`."""
-    names = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
-    loops = {name: getattr(trainer, name).state_dict() for name in names}
-    fit = loops["fit_loop"]
-    within = {"ready": step, "started": step, "processed": step, "completed": step - 1}
-    fit["epoch_loop.batch_progress"] |= {"total": within, "current": within, "is_last_batch": last}
-    stepped = {"ready": step, "completed": step}
-    fit["epoch_loop.manual_optimization.optim_step_progress"] |= {"total": stepped, "current": stepped}
-    fit["epoch_loop.state_dict"] = {"_batches_that_stepped": step - 1}
-    for progress in fit["epoch_progress"].values():
-        progress |= {"ready": 1, "started": 1}
-    return loops
 
 
 def _callbacks(found: Any, trainer: Trainer, learner: Learner, data: Pairs, step: int) -> None:

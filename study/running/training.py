@@ -20,14 +20,17 @@ from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning import Trainer
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import datamodules
 import models
 from models import distributed, fused
+from study import yaml_files
 from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
-from study.running import inputs
+from study.observers.observer import Observer
+from study.running import inputs, options
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
@@ -50,6 +53,17 @@ class FitParser(LightningArgumentParser):
         fail(self, message)
 
 
+class ConfigFile(ActionConfigFile):
+    """--config FILE, of which our reader names what is wrong."""
+
+    @staticmethod
+    def apply_config(parser: FitParser, cfg: Any, dest: str, value: str) -> None:
+        for name, part in yaml_files.read(Path(value)).items():
+            if name in ("trainer", "model", "data") and not isinstance(part, dict):
+                raise ValueError(f"{value}: {name} must be a mapping of options to values, found {options.short(part)}")
+        ActionConfigFile.apply_config(parser, cfg, dest, value)
+
+
 class StudyCLI(LightningCLI):
     """LightningCLI of a Learner on Pairs. It only parses; `build` makes the objects once the run has its folder."""
 
@@ -65,12 +79,12 @@ class StudyCLI(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             trainer_defaults={"max_epochs": 1},
-            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks."},
+            parser_kwargs={"prog": "study fit", "description": "Train one stack of networks.", "allow_abbrev": False},
         )
 
     def init_parser(self, **kwargs: Any) -> FitParser:
         parser = FitParser(**kwargs)
-        parser.add_argument("-c", "--config", action=ActionConfigFile, help="a configuration, such as a run's config.yaml")
+        parser.add_argument("-c", "--config", action=ConfigFile, help="a configuration, such as a run's config.yaml")
         return parser
 
     def instantiate_classes(self) -> None:
@@ -78,12 +92,17 @@ class StudyCLI(LightningCLI):
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration, defaults filled in, as plain values; the device is named, not "auto"."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        options.check_callbacks(self.config.trainer.callbacks)
+        try:
+            config = yaml.safe_load(self.parser.dump(self.config, skip_none=False, skip_validation=True))
+        except yaml.representer.RepresenterError as error:
+            raise ValueError(f"the configuration holds what no file can hold: {error.args[-1]!r}") from error
         config.pop("config", None)
         if config["trainer"]["accelerator"] in ("auto", "gpu"):
             config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
         if config["trainer"]["accelerator"] == "cuda" and not torch.cuda.is_available():
             raise ValueError("accelerator cuda was asked for, but torch sees no CUDA device here; give cpu or auto")
+        options.check(config)
         return config
 
     def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
@@ -158,16 +177,16 @@ class Training(Run):
         saver = Checkpoint(path, config, every=max(chunk, -(-updates // 4)))
         preemption = Preemption(saver)
         logger = Events(path, name="", version="")
-        options, learner, data = cli.build()
+        arguments, learner, data = cli.build()
         shown = sys.stderr.isatty()
-        options |= {
+        arguments |= {
             "accelerator": config["trainer"]["accelerator"],
-            "devices": 1 if options["devices"] == "auto" else options["devices"],
+            "devices": 1 if arguments["devices"] == "auto" else arguments["devices"],
             "callbacks": [
                 Rewind(),
                 table,
                 Loss(every=chunk),
-                *(options["callbacks"] or []),
+                *(arguments["callbacks"] or []),
                 saver,
                 preemption,
                 *([RichProgressBar(leave=False)] if shown else []),
@@ -179,20 +198,22 @@ class Training(Run):
             "enable_model_summary": False,
             "enable_progress_bar": shown,
             "default_root_dir": path,
+            "plugins": options.environment(),
         }
-        if options["strategy"] not in ("auto", "ddp"):
-            raise ValueError(f"strategy must be auto or ddp, found {options['strategy']!r}")
-        trainer = Trainer(**options)
+        try:
+            trainer = Trainer(**arguments)
+        except MisconfigurationException as error:
+            raise ValueError(f"Lightning refuses the trainer's options: {' '.join(str(error).split())[:200]}") from error
         alone, first = trainer.world_size == 1, trainer.is_global_zero
         if not alone:
             data.share(trainer.world_size)  # a batch that cannot be divided is refused
             atexit.register(distributed.leave)
         data.setup("fit")  # bad data is refused before anything is written
         learner.rates(data.updates)  # and so is a bad schedule
-        if data.sets not in (1, learner.encoder.networks):
-            raise ValueError(
-                f"the data hold {data.sets} sets for {learner.encoder.networks} networks; give one, or one per network"
-            )
+        options.check_sizes(learner.encoder, data)
+        for observer in arguments["callbacks"]:
+            if isinstance(observer, Observer):
+                observer.check(learner, data)
         with begun(path, config) if first else contextlib.nullcontext():
             # By a process that had the lock until now. Several processes do not stop here, where the others would wait for the
             # first one: they go on from the last checkpoint, after which nothing is left to do.
@@ -219,9 +240,13 @@ class Training(Run):
                 if first:
                     write_failure(path, failure)
                 raise
-            if checkpoint:
-                check_table(table, trainer, learner, data, trainer.global_step)
+            if trainer.global_step * chunk < updates:
+                raise ValueError(
+                    f"the training ended after {trainer.global_step * chunk} of {updates} updates, so it is not done: a callback "
+                    "stopped it; leave that out of trainer.callbacks"
+                )
             if first:
+                check_table(table, trainer, learner, data, trainer.global_step)
                 seconds, device = time.monotonic() - start, torch.device(config["trainer"]["accelerator"])
                 finish(path, table.frame(), device, command, seconds, saver.origin, depends, sorted(saver.threads))
         preemption.late()
