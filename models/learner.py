@@ -76,10 +76,10 @@ class Learner(LightningModule):
         """The encoders a probe can read: "online", and "target" where it is another one."""
         return {"online": self.encoder, **({"target": self.target.encoder} if isinstance(self.target, EMA) else {})}
 
-    def time(self, updates: int) -> Float[Tensor, "N"]:
-        """Gradient-flow time, the sum of the learning rates of so many updates (over 1 - momentum: heavy ball moves that
-        much faster)."""
-        return torch.tensor(self.lr, dtype=torch.float64) * self.rates().total(updates) / (1 - self.momentum)
+    def time(self, updates: int, of: int | None = None) -> Float[Tensor, "N"]:
+        """Gradient-flow time, the sum of the learning rates of so many updates, in a run of `of`, by default the trainer's (over
+        1 - momentum: heavy ball moves that much faster)."""
+        return torch.tensor(self.lr, dtype=torch.float64) * self.rates(of).total(updates) / (1 - self.momentum)
 
     def rates(self, updates: int | None = None) -> Schedule:
         """The schedule of a run of so many updates, by default those of the trainer's data, which a cosine needs.

@@ -82,4 +82,4 @@ def test_killed_and_resumed_equals_uninterrupted(data, schedule, optimizer, targ
 
 def test_a_run_on_images_resumes_with_the_same_rows_flips_and_noise(runs, images, monkeypatch):
     options = {"images": "folder", "root": str(images), "size": 2, "directions": 3, "flip": True, "seeds": [0, 1], "batch": 8}
-    check(run(("NoisyPixels", options), "EMA", SCHEDULES["cosine"]), runs, monkeypatch)
+    check(run(("NoisyPixels", options), "EMA", SCHEDULES["cosine"] | {"lr": 0.01}), runs, monkeypatch)
