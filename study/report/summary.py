@@ -76,7 +76,7 @@ def _make(record: Record, shown: bool) -> str:
     experiment, results = record.experiment(), record.results()
     try:
         found = experiment.claims(results)
-    except (KeyError, ValueError) as error:  # a record from before there were checksums may lack a run
+    except (KeyError, ValueError) as error:  # it may lack a run
         raise ValueError(f"{record.path}: its claims cannot be computed: {error}") from error
     content = {
         "claims": [dataclasses.asdict(claim) for claim in found],

@@ -20,7 +20,7 @@ from study.running.files import checksum, component, number, read_json, shown, s
 from study.running.result import Result
 from study.running.run import identity, verify
 
-FORMAT = 1  # of a record; one without a number is from before there were checksums
+FORMAT = 2  # of a record
 FIELDS = {"options", "runs", "command", "seconds", "finished"}
 
 
@@ -141,10 +141,9 @@ def _content(path: Path) -> dict[str, Any]:
             whole = False
     if not whole:
         raise ValueError(f"{path}: not a record of experiment {path.parent.name}, found {shown(content)}; {again}")
-    if content.keys() != FIELDS:
-        supported(content.get("format"), FORMAT, path)
-        if content.pop("sha256", "") != _signed(content):
-            raise ValueError(f"{path}: damaged, its checksum is wrong; {again}")
+    supported(content.get("format"), FORMAT, path)
+    if content.pop("sha256", "") != _signed(content):
+        raise ValueError(f"{path}: damaged, its checksum is wrong; {again}")
     return content
 
 

@@ -73,7 +73,7 @@ def check(whole, folder, capsys, name, draw):
     if name in ("provenance.json", "config.yaml", "metrics.parquet"):
         files = ("config.yaml", "provenance.json", "metrics.parquet")
         sums = {file: hashlib.sha256((run / file).read_bytes()).hexdigest() for file in files}
-        (run / "done").write_text(json.dumps({"format": 1, "sha256": sums}))
+        (run / "done").write_text(json.dumps({"format": 2, "run": run.name, "sha256": sums}))
     commands = [("status",), ("claims",), ("report",)]
     commands += [AGAIN] if name in ("done", "record") else []
     for command in commands:

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from study import cli
@@ -283,3 +285,69 @@ def test_a_callback_of_the_trainer_is_not_made_by_a_probe(path, study):
     content["config"] = copy.deepcopy(content["config"]) | {"trainer": {"callbacks": [{"class_path": "strangers.Callback"}]}}
     sign(path, content)
     assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])
+
+
+def places(content, above=()):
+    """Where something lies in nested dictionaries and lists."""
+    for name in content if isinstance(content, dict) else range(len(content)):
+        yield (*above, name)
+        if isinstance(content[name], dict | list):
+            yield from places(content[name], (*above, name))
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 50)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.just([])
+    | st.just({})
+    | st.just(...)
+)
+
+
+def any_checkpoint_is_refused_or_resumed(examples, path, trained, capsys):
+    original = torch.load(path, weights_only=True)
+    everywhere = sorted(places(original), key=str)
+    (whole,) = (trained / "finished").glob("fit/*/metrics.parquet")
+    shutil.copytree(path.parents[3] / "runs", path.parents[3] / "untouched")
+
+    @settings(max_examples=examples, deadline=None, derandomize=examples < 100, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def run(draw):
+        shutil.rmtree(path.parents[3] / "runs")
+        shutil.copytree(path.parents[3] / "untouched", path.parents[3] / "runs")
+        if draw.draw(st.booleans(), label="bytes"):
+            content = bytearray(path.read_bytes()[: -len(digest(b""))])
+            for _ in range(draw.draw(st.integers(1, 3), label="changes")):
+                content[draw.draw(st.integers(0, len(content) - 1), label="at")] = draw.draw(st.integers(0, 255), label="byte")
+            path.write_bytes(bytes(content) + digest(bytes(content)))
+        else:
+            content = copy.deepcopy(original)
+            change(content, draw.draw(st.sampled_from(everywhere), label="place"), draw.draw(VALUES, label="value"))
+            sign(path, content)
+        before = checksums(path.parents[1])
+        for command in (("probe", path), ("fit", "--config", "run.yaml")):
+            code = cli.main([str(argument) for argument in command])
+            lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("study: error")]
+            assert code in (0, 2) and len(lines) == (code == 2) and all(len(line) < 900 for line in lines), (code, lines)
+            if code and command[0] == "probe":
+                assert checksums(path.parents[1]) == before
+        assert (code == 0) == bool(list(path.parents[1].glob("done")))
+        if code == 0:
+            (found,) = path.parents[3].glob("runs/fit/*/metrics.parquet")
+            table, expected = pd.read_parquet(found), pd.read_parquet(whole)
+            assert len(table) == len(expected) and not table.duplicated(["network", "step", "metric"]).any()
+
+    run()
+
+
+def test_any_checkpoint_is_refused_or_resumed(path, trained, capsys):
+    any_checkpoint_is_refused_or_resumed(10, path, trained, capsys)
+
+
+@pytest.mark.slow
+def test_any_checkpoint_is_refused_or_resumed_at_length(path, trained, capsys):
+    """500 cases: pytest -m slow tests/study/test_hostile_checkpoints.py"""
+    any_checkpoint_is_refused_or_resumed(500, path, trained, capsys)

@@ -51,7 +51,7 @@ def sign(run):
     """Write `done` with the checksums that the run's files have."""
     names = ("config.yaml", "provenance.json", "metrics.parquet")
     sums = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
-    (run / "done").write_text(json.dumps({"format": 1, "sha256": sums}))
+    (run / "done").write_text(json.dumps({"format": 2, "run": run.name, "sha256": sums}))
 
 
 def refused(answer, path, length=600):
