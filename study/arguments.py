@@ -32,7 +32,7 @@ jsonargparse.set_loader("yaml", load, exceptions=(yaml.YAMLError,))
 
 def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
     """Print what is wrong in one line, and the nearest options, or those of the same section, where a name is unknown."""
-    text = essence(str(message))
+    text = " ".join(essence(str(message)).split())
     if "nrecognized" in text or "accept" in text:
         options = sorted({o for action in parser._actions for o in action.option_strings if o.startswith("--")})
         section = re.search(r"Group '(\w+)'", text)
@@ -48,7 +48,9 @@ def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 
 
 def essence(message: str) -> str:
-    """A message in one line; of what jsonargparse says at length the key, what was expected, and what was found."""
+    """Of what jsonargparse says at length the key, what was expected, and what was found, in one line; other messages as they are."""
+    if "Errors:" not in message and "Parser key" not in message:
+        return message
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(message.split()))
     key, found = re.search(r'Parser key "([^"]+)":', text), re.search(r"Given value: (.*)$", text)
     if "Errors: - " in text:  # of each type that the value could have been of

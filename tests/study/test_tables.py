@@ -15,7 +15,7 @@ def result(tmp_path, request):
     draw = np.random.default_rng(0)
     rows = [(n, 10 * s, s + n / 10, "curve", draw.normal()) for n in range(3) for s in range(5)]
     rows += [(n, s, s / 10, f"gain/{i}", draw.normal()) for n in range(3) for i in range(12) for s in range(4 + n)]
-    frame = pd.DataFrame([("run", *rows[i]) for i in draw.permutation(len(rows))], columns=COLUMNS)
+    frame = pd.DataFrame([(tmp_path.name, *rows[i]) for i in draw.permutation(len(rows))], columns=list(COLUMNS))
     frame.to_parquet(tmp_path / "metrics.parquet", index=False, **request.param)
     return Result(tmp_path)
 
