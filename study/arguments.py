@@ -41,7 +41,7 @@ def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
         name = next(filter(None, wrong.groups())) if wrong else ""
         near = difflib.get_close_matches(f"--{section[1]}.{name}" if section else f"--{name}", options)
         text = f"{text[:150]}; valid options: {' '.join(near or options)}"
-    if "expected tuple" in text:
+    if "xpected a tuple" in text or "expected tuple" in text:
         text += "; write a list in brackets, such as [1,2]"
     say(f"error: {text[:LONGEST]}")
     sys.exit(2)

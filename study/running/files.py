@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+LARGEST = 10**300  # number in a file, which a float can hold
 NAME = 255  # bytes of a file's name that file systems take
 
 
@@ -110,7 +111,7 @@ def shown(value: object) -> str:
 
 def number(value: object) -> bool:
     """Whether a value from a file is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def count(value: object) -> bool:

@@ -76,7 +76,7 @@ class Runs:
 
 
 def is_run(entry: os.DirEntry) -> bool:
-    return entry.is_dir() and not TRACES.isdisjoint(os.listdir(entry.path))
+    return os.path.isdir(entry.path) and not TRACES.isdisjoint(os.listdir(entry.path))
 
 
 def last_words(job: scheduler.Job | None) -> str:

@@ -311,13 +311,13 @@ def any_checkpoint_is_refused_or_resumed(examples, path, trained, capsys):
     original = torch.load(path, weights_only=True)
     everywhere = sorted(places(original), key=str)
     (whole,) = (trained / "finished").glob("fit/*/metrics.parquet")
-    shutil.copytree(path.parents[3] / "runs", path.parents[3] / "untouched")
+    shutil.copytree(path.parents[3], path.parents[4] / "untouched")
 
     @settings(max_examples=examples, deadline=None, derandomize=examples < 100, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def run(draw):
-        shutil.rmtree(path.parents[3] / "runs")
-        shutil.copytree(path.parents[3] / "untouched", path.parents[3] / "runs")
+        shutil.rmtree(path.parents[3])
+        shutil.copytree(path.parents[4] / "untouched", path.parents[3])
         if draw.draw(st.booleans(), label="bytes"):
             content = bytearray(path.read_bytes()[: -len(digest(b""))])
             for _ in range(draw.draw(st.integers(1, 3), label="changes")):
@@ -336,7 +336,7 @@ def any_checkpoint_is_refused_or_resumed(examples, path, trained, capsys):
                 assert checksums(path.parents[1]) == before
         assert (code == 0) == bool(list(path.parents[1].glob("done")))
         if code == 0:
-            (found,) = path.parents[3].glob("runs/fit/*/metrics.parquet")
+            (found,) = path.parents[3].glob("fit/*/metrics.parquet")
             table, expected = pd.read_parquet(found), pd.read_parquet(whole)
             assert len(table) == len(expected) and not table.duplicated(["network", "step", "metric"]).any()
 

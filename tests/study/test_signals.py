@@ -55,14 +55,6 @@ def heeded():
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.fixture
-def heeded():
-    """Signals that end, also where these tests were started by nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 @pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", ASKING)
 def test_a_training_ends_after_its_chunk_with_a_checkpoint(number, tmp_path, monkeypatch, capsys, whole):
