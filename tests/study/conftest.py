@@ -101,6 +101,15 @@ class Slurm:
     def start_controller(self) -> None:
         subprocess.run(["slurmctld", "-f", self.configuration], check=True)
 
+    def restart_controller(self) -> None:
+        """Until the nodes have registered with it again: before, it refuses jobs for them."""
+        self.stop("slurmctld")
+        self.start_controller()
+        up = "--states=idle,alloc,mix,completing"
+        self.until(
+            lambda: ask("sinfo", "--noheader", "--Node", "--partition=low", "--responding", up).count("\n") == len(NODES)
+        )
+
     def stop(self, daemon: str) -> None:
         path = self.folder / f"{daemon}.pid"
         if path.exists() and psutil.pid_exists(number := int(path.read_text())):

@@ -82,8 +82,7 @@ def test_an_array_survives_and_equals_an_uninterrupted_run(slurm, launch, runs):
         return not waiting
 
     slurm.until(strike, 120)
-    slurm.stop("slurmctld")
-    slurm.start_controller()
+    slurm.restart_controller()
     slurm.until(lambda: states(runs)["killed"] == "failed")
 
     results = launch(batch)
