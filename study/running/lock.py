@@ -77,6 +77,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         ValueError: another process has it, says which; or the file system has no locks.
     """
+    _check_regular(path / "lock")
     with (path / "lock").open("a+") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, RUN)
@@ -123,8 +124,9 @@ def in_turn(path: Path) -> Iterator[None]:
     """Hold the lock in a file while the block runs, after whoever holds it now. The file itself stays and means nothing.
 
     Raises:
-        ValueError: the file system has no locks.
+        ValueError: the file system has no locks, or the file is none.
     """
+    _check_regular(path)
     with path.open("a") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX)
@@ -141,8 +143,9 @@ def owner(path: Path) -> Owner | None:
         ValueError: the file system has no locks, or the file is damaged.
     """
     lock = path / "lock"
-    if not lock.exists():
+    if not os.path.lexists(lock):
         return None
+    _check_regular(lock)
     with lock.open() as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, SHOWN)
@@ -153,6 +156,12 @@ def owner(path: Path) -> Owner | None:
         except OSError as error:
             raise no_locks(path, error) from error
     return None
+
+
+def _check_regular(path: Path) -> None:
+    """Raises ValueError: something else than a file is in a lock's place; a pipe would be waited for without end."""
+    if os.path.lexists(path) and not path.is_file():
+        raise ValueError(f"{path}: expected a file, found a folder, pipe, device or broken link; remove it")
 
 
 def _owner(text: str) -> Owner | None:

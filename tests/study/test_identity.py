@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 import study as package
+from study import cli
 from study.experiments.linear import training
 from study.running import inputs, provenance
 from study.running.checkpoint import Checkpoint
@@ -238,6 +239,17 @@ def test_who_lost_the_lock_writes_nothing_more(runs, monkeypatch):
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["last.ckpt"]
     assert not (folder / "done").exists()
     assert run.execute(runs).origin == "resumed from update 12"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+def test_what_is_no_lock_is_named_and_not_waited_for(kind, runs, study, capsys):
+    folder = Training("fit", "run", linear()).folder(runs)
+    folder.mkdir(parents=True)
+    (os.mkfifo if kind == "pipe" else os.mkdir)(folder / "lock")
+    with pytest.raises(ValueError, match="lock: expected a file, found a folder, pipe"):
+        Training("fit", "run", linear()).execute(runs)
+    assert cli.main(["status", "--out", str(runs)]) == 0
+    assert "lock: expected a file" in capsys.readouterr().out
 
 
 @pytest.fixture
