@@ -1,5 +1,6 @@
 """Shapes and types are checked in every test: jaxtyping's annotations are enforced by beartype."""
 
+import signal
 import warnings
 
 import numpy as np
@@ -15,6 +16,13 @@ with hook, warnings.catch_warnings():
     import study.running.training
 
     study.running.training.quiet()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heeded():
+    """Signals that end work, which who starts the tests in the background, or by nohup, has them ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")

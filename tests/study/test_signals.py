@@ -47,15 +47,6 @@ def fit(folder, monkeypatch, step, *numbers):
         return cli.main(["fit", "--config", "run.yaml"])
 
 
-@pytest.fixture
-def heeded():
-    """Signals that end, also where these tests were started by nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
-@pytest.mark.usefixtures("heeded")
 @pytest.mark.parametrize("number", ASKING)
 def test_a_training_ends_after_its_chunk_with_a_checkpoint(number, tmp_path, monkeypatch, capsys, whole):
     handlers = [signal.getsignal(n) for n in ASKING]

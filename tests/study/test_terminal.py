@@ -199,7 +199,6 @@ def test_a_closed_terminal_ends_a_training_with_a_checkpoint(tmp_path, monkeypat
     command = [sys.executable, "-m", "study", "fit", "--config", "run.yaml"]
     child, terminal = pty.fork()
     if not child:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may have been started by nohup
         # Executes at once: a copy of this process, threads and all, would not do.
         os.execve(sys.executable, command, os.environ | {"PYTHONPATH": ROOT})
     while not list(tmp_path.rglob("last.ckpt")):
