@@ -1,6 +1,5 @@
 """The YAML that users write: read in one way, which refuses what would be read otherwise than it was meant."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +81,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: there is no such file, or it holds something else; names the file, and the line where there is one.
     """
-    if not os.path.lexists(path):
+    if not path.is_file():
         raise ValueError(f"{path}: no such file; give a YAML file")
     try:
         text = content(path).decode()

@@ -55,10 +55,11 @@ class Checkpoint(Callback):
         partial = self.path.with_suffix(".partial")
         with naming(self.path):
             try:
+                if trainer.is_global_zero:
+                    check_held(self.run)
                 trainer.save_checkpoint(partial)  # by all processes; the first one writes
                 if not trainer.is_global_zero:
                     return
-                check_held(self.run)
                 with partial.open("ab") as file:  # readers of the archive stop before what follows it
                     file.write(digest(partial.read_bytes()))
                 flush(partial)
@@ -91,6 +92,8 @@ def digest(content: bytes) -> bytes:
 def damage(path: Path) -> str:
     """What is wrong with a checkpoint's bytes, or nothing."""
     whole, length = content(path), len(digest(b""))
+    if len(whole) <= length:
+        return "it is empty"
     return "" if whole[-length:] == digest(whole[:-length]) else "its checksum is wrong"
 
 

@@ -98,9 +98,10 @@ def content(files: list[Path]) -> str:
     if size > LARGE:
         say(f"reading {len(files):,} files, {size / 2**30:.1f} GB, to know the data by their content")
     start, total = time.time(), hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            total.update(json.dumps([os.fspath(path), hashlib.file_digest(file, "sha256").hexdigest()]).encode())
+    root = os.path.commonpath([os.path.dirname(name) for name, _ in seen]) if seen else ""
+    for name, _ in seen:
+        with open(name, "rb") as file:
+            total.update(json.dumps([os.path.relpath(name, root), hashlib.file_digest(file, "sha256").hexdigest()]).encode())
     # A change right after reading could leave sizes and times as they are.
     settled = max((max(s.st_mtime, s.st_ctime) for _, s in seen), default=0) < start - SETTLED
     if kept and settled:

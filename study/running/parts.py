@@ -83,7 +83,10 @@ class Parts(Run):
         rows = [frame.groupby("network").cumcount() for frame in tables]
         joined = pd.concat([frame.assign(row=row) for frame, row in zip(tables, rows, strict=True)])
         joined = joined.sort_values(["row", "network"], ignore_index=True).drop(columns="row")
+        self.check_inputs(depends)
         with begun(path, config):
+            if done := stored(path):  # by a process that had the lock until now
+                return done
             origin, seconds = f"in {len(tables)} parts: {'; '.join(origins)}", time.monotonic() - start
             return finish(path, joined, torch.device(need.device), command, seconds, origin, depends)
 

@@ -57,7 +57,8 @@ class Result:
             raise ValueError(f"{path}: not a readable table ({shown(str(error))}); {again}") from error
         if not table.num_rows:
             raise ValueError(f"{path}: expected a table with rows, found none; {again}")
-        if empty := [name for name in COLUMNS if table[name].null_count]:
+        # A value that is not a number is written as none.
+        if empty := [name for name in COLUMNS if name != "value" and table[name].null_count]:
             raise ValueError(f"{path}: expected a value in every row, found rows without {', '.join(empty)}; {again}")
         if (runs := pc.unique(table["run"]).to_pylist()) != [self.path.name]:
             raise ValueError(f"{path}: expected rows of {self.path.name}, found those of {shown(runs)}; {again}")
@@ -146,7 +147,17 @@ class Result:
         """
         path = self.path / "provenance.json"
         match found := read_json(path):
-            case {"hardware": str(), "commit": str(), "seconds": seconds, "peak_memory_mb": peak, "versions": dict(versions)}:
+            case {
+                "origin": str(),
+                "finished": str(),
+                "device": str(),
+                "threads": list(),
+                "hardware": str(),
+                "commit": str(),
+                "seconds": seconds,
+                "peak_memory_mb": peak,
+                "versions": dict(versions),
+            }:
                 if number(seconds) and number(peak) and all(isinstance(version, str) for version in versions.values()):
                     return found
         raise ValueError(

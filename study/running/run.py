@@ -63,6 +63,11 @@ class Run(abc.ABC):
         """
         return {}
 
+    def check_inputs(self, before: dict[str, str]) -> None:
+        """Raises ValueError: what the run depends on is not what it was when its folder was named."""
+        if self.inputs() != before:
+            raise ValueError(f"{self.name}: its data or classes changed while they were read; run it again")
+
     def folder(self, out: Path, inputs: dict[str, str] | None = None) -> Path:
         """Where the run has its files; its configuration, defaults filled in, and its inputs name it."""
         out = Path(out)

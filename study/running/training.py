@@ -210,6 +210,7 @@ class Training(Run):
             atexit.register(distributed.leave)
         data.setup("fit")  # bad data is refused before anything is written
         learner.rates(data.updates)  # and so is a bad schedule
+        self.check_inputs(depends)
         options.check_sizes(learner.encoder, data)
         for observer in arguments["callbacks"]:
             if isinstance(observer, Observer):

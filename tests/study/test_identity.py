@@ -16,6 +16,7 @@ import yaml
 from PIL import Image
 
 import study as package
+from datamodules import NoisyPixels
 from study import cli
 from study.experiments.linear import training
 from study.running import inputs, provenance
@@ -101,6 +102,29 @@ def test_content_is_read_again_only_where_it_looks_changed(images, tmp_path):
         os.utime(files[3], ns=(times.st_atime_ns, times.st_mtime_ns))
         assert inputs.content(files) != first, "of the same name, size and time"
         assert len(reads) == len(files)
+
+
+def test_content_is_the_same_with_and_without_what_is_kept(images, monkeypatch, tmp_path):
+    files = sorted(images.rglob("*.png"))
+    first = inputs.content(files)
+    monkeypatch.chdir(tmp_path)
+    relative = [path.relative_to(tmp_path) for path in files]
+    assert inputs.content(relative) == first
+    monkeypatch.setattr(inputs.own, "folder", lambda: None)
+    assert inputs.content(relative) == inputs.content(files) == first
+
+
+def test_pictures_that_change_while_a_run_begins_are_noticed(images, monkeypatch, runs):
+    setup = NoisyPixels.setup
+
+    def changing(self, stage=None):
+        setup(self, stage)
+        Image.fromarray(np.full((4, 4, 3), 7, dtype=np.uint8)).save(images / "0" / "0.png")
+
+    monkeypatch.setattr(NoisyPixels, "setup", changing)
+    with pytest.raises(ValueError, match="changed while they were read"):
+        Training("fit", "run", pictures(images)).execute(runs)
+    assert not runs.exists()
 
 
 OBSERVER = """

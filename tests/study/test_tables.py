@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from study.experiments.base import curves, final
 from study.experiments.linear import read
 from study.running.result import COLUMNS, Result
+from study.running.run import begun, finish
 
 
 @pytest.fixture(params=[{}, {"write_statistics": False, "store_schema": False}], ids=["plain", "as runs write it"])
@@ -60,3 +62,11 @@ def test_a_table_without_rows_is_refused(result):
 def test_a_metric_that_is_not_there_is_named(result, reader):
     with pytest.raises(ValueError, match=rf"{result.path}: its table has no metric 'loss.*delete the folder"):
         reader(result, "loss")
+
+
+def test_a_value_that_is_not_a_number_is_read_as_it_was_written(runs):
+    folder = runs / "r"
+    frame = pd.DataFrame({"network": [0], "step": [1], "time": [0.5], "metric": ["order"], "value": [np.nan]})
+    with begun(folder, {}):
+        finish(folder, frame, torch.device("cpu"), "", 0.0, "trained")
+    assert np.isnan(Result(folder).rows("order").value).tolist() == [True]
