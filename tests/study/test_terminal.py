@@ -42,7 +42,7 @@ def process(*arguments, shell="", cwd=None, **environment):
     """A `study` of its own, with redirections of a shell. Its exit code and both outputs."""
     command = ["sh", "-c", f'exec "$@" {shell}', "sh", sys.executable, "-m", "study", *map(str, arguments)]
     done = subprocess.run(
-        command, cwd=cwd, env=os.environ | {"PYTHONUNBUFFERED": ""} | environment, capture_output=True, timeout=100
+        command, cwd=cwd, env=os.environ | {"PYTHONUNBUFFERED": ""} | environment, capture_output=True, timeout=300
     )
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
