@@ -57,8 +57,7 @@ class Result:
             raise ValueError(f"{path}: not a readable table ({shown(str(error))}); {again}") from error
         if not table.num_rows:
             raise ValueError(f"{path}: expected a table with rows, found none; {again}")
-        # A value that is not a number is written as none.
-        if empty := [name for name in COLUMNS if name != "value" and table[name].null_count]:
+        if empty := [name for name in COLUMNS if table[name].null_count]:
             raise ValueError(f"{path}: expected a value in every row, found rows without {', '.join(empty)}; {again}")
         if (runs := pc.unique(table["run"]).to_pylist()) != [self.path.name]:
             raise ValueError(f"{path}: expected rows of {self.path.name}, found those of {shown(runs)}; {again}")

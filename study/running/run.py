@@ -172,12 +172,17 @@ def finish(
     Raises:
         ValueError: the lock was lost meanwhile; nothing is written.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     from study.running import provenance
 
     frame.insert(0, "run", path.name)
     buffer = io.BytesIO()
+    # Not by pandas, which writes what is not a number as missing.
+    columns = {name: pa.array(frame[name].to_numpy(), from_pandas=False) for name in frame}
     # Bounds of columns and Arrow's own schema make up most of a small table, and nothing uses them.
-    frame.to_parquet(buffer, index=False, write_statistics=False, store_schema=False)
+    pq.write_table(pa.table(columns), buffer, write_statistics=False, store_schema=False)
     made = {"format": FORMAT, **provenance.collect(device, command, seconds, origin, inputs or {}, threads)}
     check_held(path)
     write(path / "provenance.json", json.dumps(made, indent=1))
