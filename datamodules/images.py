@@ -62,8 +62,8 @@ def load(source: str, root: Path | None = None, download: bool = False) -> dict[
     """
     if source not in get_args(Source):
         raise ValueError(f"unknown image source {printable(source, 50)!r}; choose one of {', '.join(get_args(Source))}")
-    found = [(path, path.stat()) for path in files(source, root)]
-    seen = tuple((path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in found)
+    found = [(path, path.stat()) for path in files(source, root)]  # a file that is replaced has another number, too
+    seen = tuple((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for path, s in found)
     return _load(source, None if root is None else Path(root), download, seen)
 
 

@@ -9,10 +9,12 @@ CGROUP = Path("/sys/fs/cgroup")
 
 def free_bytes() -> int:
     """Bytes that a process can still get without swapping."""
-    limit, used = (CGROUP / name for name in ("memory.max", "memory.current"))
+    limit, used, kinds = (CGROUP / name for name in ("memory.max", "memory.current", "memory.stat"))
     free = psutil.virtual_memory().available
     if limit.exists() and (most := limit.read_text().strip()) != "max":  # of a container or a cluster's job
-        free = min(free, int(most) - int(used.read_text()))
+        stat = dict(line.split() for line in kinds.read_text().splitlines())
+        reclaimable = int(stat["inactive_file"])  # the system's copies of files, which give way
+        free = min(free, int(most) - int(used.read_text()) + reclaimable)
     return free
 
 

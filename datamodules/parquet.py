@@ -49,7 +49,9 @@ def parquet(root: Path) -> Source:
             f"the {count:,} labels in {printable(root)} are not 0 to {count - 1:,}: they are numbered so, from {classes[0]} to {classes[-1]}"
         )
     index = {number: i for i, number in enumerate(numbers["train"])}
-    splits = {name: Listed(_images(mapped[name]), [index[label] for label in values]) for name, values in labels.items()}
+    splits = {
+        name: Listed(_images(mapped[name], values), [index[label] for label in values]) for name, values in labels.items()
+    }
     return Source(splits, classes)
 
 
@@ -102,13 +104,21 @@ def _labels(path: str) -> list[int]:
     return values
 
 
-def _images(paths: list[str]) -> Iterator[tuple[str, bytes]]:
+def _images(paths: list[str], labels: list[int]) -> Iterator[tuple[str, bytes]]:
+    """The images of these tables, whose labels were read before and are to be the same still."""
+    read = 0
     for path in paths:
         row = 0
         with _opened(path) as table:
-            for batch in table.iter_batches(ROWS, columns=["img"]):
+            for batch in table.iter_batches(ROWS, columns=["img", "label"]):
+                found = batch.column("label").to_pylist()
+                if found != labels[read : read + len(found)]:
+                    raise ValueError(f"{printable(path)}: changed while it was read; start again")
+                read += len(found)
                 for image in batch.column("img").to_pylist():
                     if image is None or image["bytes"] is None:
                         raise ValueError(f"{printable(path)} row {row}: holds no bytes of an image")
                     yield f"{printable(path)} row {row}", image["bytes"]
                     row += 1
+    if read != len(labels):
+        raise ValueError(f"{printable(paths[-1])}: changed while it was read; start again")

@@ -82,15 +82,6 @@ class NoisyPixels(Pairs):
         for message, fine in checks.items():
             if not fine:
                 raise ValueError(message)
-        memory.check(
-            f"{directions:,} distractor directions of {self.inputs:,} pixels for {len(seeds):,} seeds",
-            4
-            * len(seeds)
-            * self.inputs
-            * directions
-            * 4,  # float32; the factors of the decomposition and its work lie beside it
-            "give a smaller --size or fewer --directions",
-        )
         self.source, self.root, self.download = images, root, download
         self.size, self.count, self.directions = size, count, directions
         self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
@@ -101,6 +92,11 @@ class NoisyPixels(Pairs):
     def setup(self, stage: str | None = None) -> None:
         if self._pixels:
             return
+        memory.check(  # where they are made, which can be another machine than the one that asks
+            f"{self.directions:,} distractor directions of {self.inputs:,} pixels for {self.sets:,} seeds",
+            4 * self.sets * self.inputs * self.directions * 4,  # float32; the decomposition's factors and work lie beside it
+            "give a smaller --size or fewer --directions",
+        )
         keys = [random.key(s, DIRECTIONS) for s in self.seeds]
         self.D_SdK = torch.linalg.qr(random.normal(keys, self.inputs, self.directions))[0]
         loaded = load(self.source, self.root, self.download)

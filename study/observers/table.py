@@ -28,9 +28,20 @@ class Table(Callback):
         metrics: dict[str, Float[Tensor, "N"]],
         curve: bool = True,
     ) -> None:
-        """Append one value per network and metric; constants (`curve` false) are kept out of TensorBoard."""
+        """Append one value per network and metric; constants (`curve` false) are kept out of TensorBoard.
+
+        Raises:
+            ValueError: a metric has a value of this step already.
+        """
         if not metrics:
             return
+        for block in reversed(self.blocks):
+            if block["step"] != step:
+                break
+            if twice := metrics.keys() & set(block["metrics"]):
+                raise ValueError(
+                    f"{min(twice)} was recorded twice after update {step}: two callbacks record the same metric; leave one out"
+                )
         # Gathered on the accelerator, where there is one, and copied from there once.
         device = max((v.device for v in metrics.values()), key=lambda d: d.type != "cpu")
         values = torch.stack([v.detach().to(device, torch.float64) for v in metrics.values()]).cpu()

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import uuid
 import warnings
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ class Checkpoint(Callback):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        partial = self.path.with_suffix(".partial")
+        partial = self.path.with_name(
+            f"{self.path.name}.{uuid.uuid4().hex}.partial"
+        )  # a process that lost its lock has its own
         with naming(self.path):
             try:
                 if trainer.is_global_zero:
@@ -60,9 +63,11 @@ class Checkpoint(Callback):
                 trainer.save_checkpoint(partial)  # by all processes; the first one writes
                 if not trainer.is_global_zero:
                     return
-                with partial.open("ab") as file:  # readers of the archive stop before what follows it
-                    file.write(digest(partial.read_bytes()))
+                with partial.open("r+b") as file:
+                    whole = file.read()
+                    file.write(digest(whole))  # readers of the archive stop before what follows it
                 flush(partial)
+                check_held(self.run)
             except BaseException:  # a signal, too
                 partial.unlink(missing_ok=True)
                 raise
@@ -89,9 +94,9 @@ def digest(content: bytes) -> bytes:
     return f"sha256:{checksum(content)}".encode()
 
 
-def damage(path: Path) -> str:
+def damage(whole: bytes) -> str:
     """What is wrong with a checkpoint's bytes, or nothing."""
-    whole, length = content(path), len(digest(b""))
+    length = len(digest(b""))
     if len(whole) <= length:
         return "it is empty"
     return "" if whole[-length:] == digest(whole[:-length]) else "its checksum is wrong"
@@ -104,11 +109,12 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is damaged, holds more than numbers and text, or has no such weights or configuration; names the file.
     """
-    if wrong := damage(path):
+    whole = content(path)
+    if wrong := damage(whole):
         raise ValueError(f"{path}: not a readable checkpoint of this project: {wrong}")
     try:
         with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused below
-            found = torch.load(io.BytesIO(content(path)), map_location="cpu", weights_only=True)
+            found = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: not a readable checkpoint: holds more than numbers and text, so it is not loaded") from error
     except (*UNREADABLE, struct.error) as error:  # whatever torch meets in bytes that it did not write
@@ -139,7 +145,7 @@ def newest(folder: Path) -> tuple[Path | None, str]:
     found = [path for path in (folder / "last.ckpt", folder / "previous.ckpt") if os.path.lexists(path)]
     notes = []
     for path in found:
-        if wrong := damage(path):
+        if wrong := damage(content(path)):
             notes.append(f"{path} is damaged: {wrong}")
             continue
         return path, "; ".join([*notes, f"going on from {path.name}"]) if notes else ""

@@ -48,6 +48,11 @@ def write_failure(path: Path, error: Exception) -> None:
     write(path / "failed.json", json.dumps(failure(error), indent=1))
 
 
+def forget(path: Path) -> None:
+    """Remove `failed.json`: the run is tried again."""
+    (path / "failed.json").unlink(missing_ok=True)
+
+
 def failed(folder: Path) -> dict[str, Any] | None:
     """Why the run cannot be finished, where that is known.
 

@@ -26,8 +26,8 @@ LARGE = 2**30  # bytes that take seconds to read
 
 
 def code(config: Any) -> dict[str, str]:
-    """By name, each class of a configuration from outside this program: the checksum of its source, or its package's version
-    where it is installed.
+    """By name, each class of a configuration from outside this program: the checksum of its source and of what that imports, or
+    where it is installed that of its own file with its package's version.
 
     Raises:
         ValueError: there is no such class.
@@ -55,7 +55,8 @@ def _source(name: str) -> str:
     top = made.__module__.split(".")[0]
     if any(path.is_relative_to(sysconfig.get_path(place)) for place in ("purelib", "platlib", "stdlib")):
         distribution = importlib.metadata.packages_distributions().get(top)
-        return f"{distribution[0]} {importlib.metadata.version(distribution[0])}" if distribution else sys.version
+        version = f"{distribution[0]} {importlib.metadata.version(distribution[0])}" if distribution else sys.version
+        return f"{version}, {checksum(path.read_bytes())}"
     root = path.parents[made.__module__.count(".") + (path.name == "__init__.py")]
     return checksum(json.dumps({str(p.relative_to(root)): checksum(p.read_bytes()) for p in _imported(path, root)}).encode())
 
@@ -102,8 +103,8 @@ def content(files: list[Path]) -> str:
     for name, _ in seen:
         with open(name, "rb") as file:
             total.update(json.dumps([os.path.relpath(name, root), hashlib.file_digest(file, "sha256").hexdigest()]).encode())
-    # A change right after reading could leave sizes and times as they are.
-    settled = max((max(s.st_mtime, s.st_ctime) for _, s in seen), default=0) < start - SETTLED
+    # A change right after reading could leave sizes and times as they are. Only the system sets ctime.
+    settled = max((s.st_ctime for _, s in seen), default=0) < start - SETTLED
     if kept and settled:
         try:
             kept.parent.mkdir(exist_ok=True)

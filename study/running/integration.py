@@ -18,7 +18,8 @@ from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.capacity import Need, widths
-from study.running.failed import write_failure
+from study.running.failed import forget, write_failure
+from study.running.lock import check_held
 from study.running.options import check_sizes
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
@@ -91,6 +92,7 @@ class Integration(Run):
         with begun(path, config):
             if done := stored(path):  # by a process that had the lock until now
                 return done
+            forget(path)
             if again:
                 say(f"{path} was not finished; an integration has no checkpoint and starts again")
             start = time.monotonic()
@@ -103,6 +105,7 @@ class Integration(Run):
                     f"{float(known.lam[i]):g}, rho {float(known.rho[i]):g}) moves fastest: {stop.reason}"
                 )
                 stalled = Stalled(reason, stop.network, stop.time)
+                check_held(path)
                 write_failure(path, stalled)
                 raise stalled from None
             seconds = time.monotonic() - start

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import psutil
 
+from study.terminal import say
+
 HELD = (BlockingIOError, PermissionError)  # EAGAIN or EACCES, as the system likes
 RUN, SHOWN = 0, 1  # bytes of the file: the first is the lock; the second tells others, who may test it without taking the first
 BOOT, NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
@@ -121,7 +123,8 @@ def check_held(path: Path) -> None:
 
 @contextmanager
 def in_turn(path: Path) -> Iterator[None]:
-    """Hold the lock in a file while the block runs, after whoever holds it now. The file itself stays and means nothing.
+    """Hold the lock in a file while the block runs, after whoever holds it now, which is said. The file itself stays and means
+    nothing.
 
     Raises:
         ValueError: the file system has no locks, or the file is none.
@@ -129,7 +132,11 @@ def in_turn(path: Path) -> Iterator[None]:
     _check_regular(path)
     with path.open("a") as file:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX)
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except HELD:
+                say(f"{path}: waiting for another process that holds it")
+                fcntl.lockf(file, fcntl.LOCK_EX)
         except OSError as error:
             raise no_locks(path, error) from error
         yield

@@ -75,8 +75,8 @@ def check_callbacks(given: Any) -> None:
         assert isinstance(kind, type), "the parser has found the class"
         if issubclass(kind, Table | Loss):
             raise ValueError(f"every run has a {kind.__name__} already; leave it out of the callbacks")
-        if kind in kinds[:i]:
-            raise ValueError(f"{kind.__name__} is among the callbacks twice; leave one out")
+        if given[i] in given[:i]:
+            raise ValueError(f"{kind.__name__} is among the callbacks twice, with the same options; leave one out")
         for base in kind.__mro__:
             if base is not Callback and base.__module__.startswith(("lightning.", "pytorch_lightning.")):
                 raise ValueError(f"Lightning's {base.__name__} cannot be honoured, as callbacks only measure; leave it out")

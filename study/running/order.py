@@ -29,8 +29,14 @@ def order(run: Run, out: Path, folder: Path, command: str, splitting: bool) -> d
 def carry_out(made: dict[str, Any]) -> dict[str, Any] | None:
     """Do the run; returns what `error_of` makes an error of, or nothing where the run is done."""
     run = pkgutil.resolve_name(made["kind"])(made["experiment"], made["name"], made["config"])
+    out = Path(made["out"])
     try:
-        (split(run) if made["splitting"] else run).execute(Path(made["out"]), made["command"])
+        if (found := run.folder(out).name) != Path(made["folder"]).name:
+            raise ValueError(
+                f"{found}: expected {Path(made['folder']).name}; this process found other data, classes or defaults than the one that "
+                "ordered the run; wait until all machines see the same files, and run it again"
+            )
+        (split(run) if made["splitting"] else run).execute(out, made["command"])
     except (ArithmeticError, ValueError, OSError) as error:
         return failure(error)
     return None

@@ -127,15 +127,19 @@ class Result:
 
     @property
     def origin(self) -> str:
-        """How the run came to be: trained or integrated, resumed, or kept from an earlier time."""
+        """How the run came to be: trained or integrated, resumed, or kept from an earlier time, and then with how many threads of
+        a CPU it was made, and by which other version of this program."""
         made = self.provenance
         if not self.kept:
             return made["origin"]
-        import torch
+        from study.running import provenance
 
-        threads = made["threads"]
-        others = made["device"] == "cpu" and threads != [torch.get_num_threads()]
-        return f"kept from {made['finished']}" + f", made with {' and '.join(map(str, threads))} threads" * others
+        line = f"kept from {made['finished']}"
+        if made["device"] == "cpu":
+            line += f", made with {' and '.join(map(str, made['threads']))} threads"
+        if made["commit"] != provenance.commit():
+            line += f", by {made['commit']}, and this is {provenance.commit()}"
+        return line
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -57,9 +57,7 @@ def check_table(table: Table, trainer: Trainer, learner: Learner, data: Pairs, s
     twice = Counter((block["step"], metric) for block in table.blocks for metric in block["metrics"])
     for (at, metric), times in twice.items():
         if times > 1:
-            raise ValueError(
-                f"{metric} was recorded twice after update {at}: two callbacks record the same metric; leave one out"
-            )
+            raise ValueError(f"table: expected {metric} once after update {at}, found it {times} times")
     losses = [block["step"] for block in table.blocks if "loss" in block["metrics"]]
     if losses != [min(i * data.chunk, data.updates) for i in range(1, step + 1)] or steps != sorted(steps):
         raise ValueError(f"table: expected the losses of {step} chunks in order, found those of steps {shown(losses)}")

@@ -148,7 +148,8 @@ def begun(path: Path, config: dict[str, Any]) -> Iterator[None]:
     try:
         with locked(path):
             provenance.commit()  # git can take long, or not answer: not after a training
-            (path / "failed.json").unlink(missing_ok=True)
+            for left in path.rglob("*.partial"):  # by a process that was killed while it wrote
+                left.unlink(missing_ok=True)
             write(path / "config.yaml", yaml.safe_dump(config))
             yield
     except OSError as error:

@@ -34,7 +34,8 @@ from study.running import inputs, options
 from study.running.capacity import Need, numbers, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
-from study.running.failed import write_failure
+from study.running.failed import forget, write_failure
+from study.running.lock import check_held
 from study.running.preemption import Preemption
 from study.running.result import Result
 from study.running.resume import check_table, checked
@@ -100,8 +101,6 @@ class StudyCLI(LightningCLI):
         config.pop("config", None)
         if config["trainer"]["accelerator"] in ("auto", "gpu"):
             config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
-        if config["trainer"]["accelerator"] == "cuda" and not torch.cuda.is_available():
-            raise ValueError("accelerator cuda was asked for, but torch sees no CUDA device here; give cpu or auto")
         options.check(config)
         return config
 
@@ -171,6 +170,8 @@ class Training(Run):
         path = self.folder(out, depends)
         if done := stored(path):
             return done
+        if config["trainer"]["accelerator"] == "cuda" and not torch.cuda.is_available():  # asked where it is trained
+            raise ValueError("accelerator cuda was asked for, but torch sees no CUDA device here; give cpu or auto")
         memory(config).check()
         table = Table()
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
@@ -202,7 +203,7 @@ class Training(Run):
         }
         try:
             trainer = Trainer(**arguments)
-        except MisconfigurationException as error:
+        except (MisconfigurationException, RuntimeError) as error:  # the latter of two callbacks that keep one state
             raise ValueError(f"Lightning refuses the trainer's options: {' '.join(str(error).split())[:200]}") from error
         alone, first = trainer.world_size == 1, trainer.is_global_zero
         if not alone:
@@ -230,6 +231,8 @@ class Training(Run):
                     for events in path.glob("events.out.tfevents.*"):
                         events.unlink()
                 logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
+            if first:
+                forget(path)
             start = time.monotonic()
             try:
                 trainer.fit(learner, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -239,6 +242,7 @@ class Training(Run):
                 raise
             except Diverged as failure:
                 if first:
+                    check_held(path)
                     write_failure(path, failure)
                 raise
             if trainer.global_step * chunk < updates:

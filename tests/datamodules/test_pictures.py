@@ -16,7 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import NoisyPixels
+from datamodules import NoisyPixels, memory
+from datamodules import parquet as parquet_tables
 from datamodules.images import load
 
 
@@ -306,7 +307,28 @@ def test_too_many_directions_for_the_memory_are_refused(monkeypatch):
 
     monkeypatch.setattr(datamodules.memory, "free_bytes", lambda: 10**9)
     with pytest.raises(ValueError, match=r"3,000,000 pixels for 1 seeds need .* free; give a smaller --size"):
-        NoisyPixels(size=1000)
+        NoisyPixels(size=1000).setup()
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    table(tmp_path)
+    labels = parquet_tables._labels
+
+    def changing(path):
+        found = labels(path)
+        table(tmp_path, label=pa.array([1, 0] * 10))
+        return found
+
+    monkeypatch.setattr(parquet_tables, "_labels", changing)
+    with pytest.raises(ValueError, match="changed while it was read; start again"):
+        load("parquet", tmp_path)
+
+
+def test_copies_of_files_that_the_system_keeps_are_free_memory(tmp_path, monkeypatch):
+    for name, value in {"max": "2000", "current": "1900", "stat": "anon 300\ninactive_file 1500"}.items():
+        (tmp_path / f"memory.{name}").write_text(f"{value}\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.free_bytes() == 1600
 
 
 def test_names_do_not_reach_the_terminal_raw(tmp_path):

@@ -19,8 +19,10 @@ import study as package
 from datamodules import NoisyPixels
 from study import cli
 from study.experiments.linear import training
-from study.running import inputs, provenance
+from study.running import checkpoint, inputs, provenance
 from study.running.checkpoint import Checkpoint
+from study.running.failed import failed, write_failure
+from study.running.order import carry_out, order
 from study.running.training import Training
 
 
@@ -326,3 +328,72 @@ def test_a_git_that_does_not_answer_ends_no_training(bad, runs, tmp_path, monkey
     finally:
         provenance.commit.cache_clear()
     assert made.startswith("version 0.1.0, ")
+
+
+def test_a_checkpoint_of_who_lost_the_lock_while_it_was_written_is_not_put_in_place(runs, monkeypatch):
+    """The other process has begun the run between the two looks at the lock; each writes a file of its own name."""
+    flush = checkpoint.flush
+
+    def lose(path):
+        flush(path)
+        if path.suffix == ".partial":
+            written.append(path.name)
+            if len(written) == 2:
+                (path.parents[1] / "lock").unlink()
+                (path.parents[1] / "lock").touch()
+
+    written = []
+    run = Training("fit", "run", linear())
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "flush", lose)
+        with pytest.raises(ValueError, match="lock: deleted while this process was doing the run"):
+            run.execute(runs)
+    assert len(set(written)) == 2
+    assert [path.name for path in (run.folder(runs) / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_a_kept_run_says_which_other_version_made_it(runs, monkeypatch):
+    run = Training("fit", "run", linear())
+    made = run.execute(runs).provenance["commit"]
+    assert made not in run.execute(runs).origin
+    monkeypatch.setattr(provenance, "commit", lambda: "another")
+    assert run.execute(runs).origin.endswith(f", by {made}, and this is another")
+
+
+def test_a_process_that_finds_another_identity_does_not_do_the_run(runs):
+    run = Training("fit", "run", linear())
+    folder = run.folder(runs)
+    failed = carry_out(order(run, runs, folder.with_name("run-0123456789ab"), "", splitting=False))
+    assert f"{folder.name}: expected run-0123456789ab" in failed["reason"] and not runs.exists()
+    assert carry_out(order(run, runs, folder, "", splitting=False)) is None and (folder / "done").exists()
+
+
+def test_a_class_that_is_installed_is_known_by_its_file_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs.sysconfig, "get_path", lambda place: str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "installed_by_hand.py"
+    sources = []
+    for value in (1, 2):
+        source.write_text(f"class Mine:\n    value = {value}\n")
+        sys.modules.pop("installed_by_hand", None)
+        sources += inputs.code({"class_path": "installed_by_hand.Mine"}).values()
+    assert sources[0] != sources[1]
+
+
+def test_what_a_killed_process_left_half_written_is_removed(runs):
+    run = Training("fit", "run", linear())
+    left = run.folder(runs) / "checkpoints" / "last.ckpt.0.partial"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    run.execute(runs)
+    assert not left.exists()
+
+
+def test_the_reason_of_a_failure_stays_until_the_run_goes_on(runs, monkeypatch):
+    folder = interrupted(runs, monkeypatch)
+    write_failure(folder, ValueError("so it was"))
+    for path in (folder / "checkpoints").iterdir():
+        path.write_bytes(b"damaged" * 100)
+    with pytest.raises(ValueError, match="Nothing can be resumed"):
+        Training("fit", "run", linear()).execute(runs)
+    assert failed(folder)["reason"] == "so it was"

@@ -9,6 +9,7 @@ import yaml
 from lightning import Callback
 
 from models import fused
+from study.observers import Health
 from study.running.integration import Integration
 
 OBSERVER = {"class_path": "study.observers.Alignment", "init_args": {"every": 2, "k": 2}}
@@ -118,6 +119,29 @@ def test_what_the_trainer_cannot_honour_is_refused_by_name(option, value, fit):
 )
 def test_callbacks_that_do_not_only_measure_are_refused_by_name(callbacks, says, fit):
     refused(fit(configuration(trainer__callbacks=callbacks)), says)
+
+
+class Named(Health):
+    """An observer of a user's, of which there can be several."""
+
+    def __init__(self, every: int, name: str) -> None:
+        super().__init__(every)
+        self.name = name
+
+    def measure(self, learner, data, last):
+        return {self.name: learner.head.sum((1, 2))}
+
+
+@pytest.mark.parametrize(("names", "code"), [(("a", "b"), 0), (("a", "a"), 2)])
+def test_a_metric_has_one_observer_and_an_observers_class_may_have_several(names, code, fit):
+    observers = [
+        {"class_path": f"{__name__}.Named", "init_args": {"every": every, "name": name}}
+        for every, name in zip((4, 8), names, strict=True)
+    ]
+    found = fit(configuration(trainer__callbacks=observers))
+    assert found[0] == code
+    if code:
+        assert "a was recorded twice after update 0" in found[1][0]
 
 
 class Stops(Callback):

@@ -126,7 +126,7 @@ def torture(kills: int, commands: list[str], out: Path) -> Tally:
             seen |= left
             tally.kills += code is None
             tally.writing += bool(left)
-            tally.checkpoints += any(path.name == "last.partial" for path, _ in left)
+            tally.checkpoints += any(path.name.startswith("last.ckpt.") for path, _ in left)
         tally.lost += code != 0
         for expected in (out / "alone").rglob("metrics.parquet"):
             path = folder / expected.relative_to(out / "alone")

@@ -207,8 +207,7 @@ def test_who_waits_for_another_sees_its_results(runs, execution, small, monkeypa
     assert len(strict((runs / "claims.json").read_text())) == 2 * 3 == 3 * len(store.records(runs))
 
 
-def test_claims_and_page_are_written_by_one_process_at_a_time(runs, execution, small):
-
+def test_claims_and_page_are_written_by_one_process_at_a_time(runs, execution, small, capfd):
     execution(runs, 0)
     report = get_context("fork").Process(target=cli.main, args=(["report", "--out", str(runs)],))
     with in_turn(runs / "claims.lock"):
@@ -216,4 +215,5 @@ def test_claims_and_page_are_written_by_one_process_at_a_time(runs, execution, s
         report.join(3)
         assert report.is_alive() and not (runs / "claims.json").exists() and not page.place(runs).exists()
     report.join(120)
+    assert "claims.lock: waiting for another process" in capfd.readouterr().err
     assert report.exitcode == 0 and (runs / "claims.json").exists() and page.place(runs).exists()
