@@ -2,6 +2,7 @@
 
 import signal
 import warnings
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -30,6 +31,33 @@ def home(tmp_path_factory):
     """The user's own folder is one of the tests'."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def at_most():
+    """A context that ends what waits for ever, such as for the other end of a pipe, after so many seconds."""
+
+    @contextmanager
+    def at_most(seconds):
+        def late(*_):
+            raise AssertionError(f"not done after {seconds} s")
+
+        before = signal.signal(signal.SIGALRM, late)
+        signal.alarm(seconds)
+        try:
+            yield
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+
+    return at_most
+
+
+@pytest.fixture
+def prompt(at_most):
+    """A test that hangs fails."""
+    with at_most(60):
         yield
 
 

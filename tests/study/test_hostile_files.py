@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -215,20 +214,6 @@ KINDS = {
     "link to itself": lambda path: os.symlink(path, path),
     "link to nothing": lambda path: os.symlink(path.with_name("nowhere"), path),
 }
-
-
-@pytest.fixture
-def prompt():
-    """Ends a test that hangs: a signal interrupts what waits for a pipe."""
-
-    def end(*_):
-        raise TimeoutError("it hangs")
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(60)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.usefixtures("prompt")
