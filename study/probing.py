@@ -3,7 +3,7 @@
 import copy
 import io
 import itertools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from study.report import figures
 from study.running.capacity import free_bytes
 from study.running.checkpoint import load
 from study.running.files import count, shown, write
+from study.running.inputs import classes
 from study.running.local import device_of
 from study.terminal import say
 
@@ -83,14 +84,6 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
     if options.get("root") is not None and not changes:
         say(f"reading images of {shown(options['root'])}, as {path} says; --images and --root give others")
     return trained, untrained, images
-
-
-def classes(config: object) -> Iterator[object]:
-    """Names of the classes that a configuration has made."""
-    if isinstance(config, dict):
-        yield from (value for name, value in config.items() if name == "class_path")
-    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from classes(part)
 
 
 def fits(path: Path, model: dict[str, Any], options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:

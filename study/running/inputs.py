@@ -32,18 +32,16 @@ def code(config: Any) -> dict[str, str]:
     Raises:
         ValueError: there is no such class.
     """
-    return {f"class {name}": _source(name) for name in sorted(set(_classes(config))) if name.split(".")[0] not in OURS}
+    named = sorted({name for name in classes(config) if isinstance(name, str)})
+    return {f"class {name}": _source(name) for name in named if name.split(".")[0] not in OURS}
 
 
-def _classes(config: Any) -> Iterator[str]:
+def classes(config: object) -> Iterator[object]:
+    """What a configuration names as classes, which in a file from elsewhere can be anything."""
     if isinstance(config, dict):
-        if isinstance(name := config.get("class_path"), str):
-            yield name
-        for value in config.values():
-            yield from _classes(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _classes(value)
+        yield from (value for name, value in config.items() if name == "class_path")
+    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        yield from classes(part)
 
 
 def _source(name: str) -> str:
@@ -86,7 +84,7 @@ def _imported(path: Path, root: Path) -> list[Path]:
     return sorted(found)
 
 
-def content(files: list[Path]) -> str:
+def fingerprint(files: list[Path]) -> str:
     """Checksum of files, of their names and what is in them. It is kept in the user's own folder under the names, sizes, times and
     numbers of the files, so that only files that look changed are read again."""
     seen = [(str(path.absolute()), path.stat()) for path in files]

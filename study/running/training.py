@@ -143,7 +143,7 @@ class Training(Run):
         config = self.resolved()
         outside = inputs.code(config)
         files = data_of(config["data"]).files()
-        return outside | ({"data": inputs.content(files)} if files else {})
+        return outside | ({"data": inputs.fingerprint(files)} if files else {})
 
     def cli(self) -> StudyCLI:
         return StudyCLI(copy.deepcopy(self.config))  # parsing changes what it is given

@@ -90,30 +90,30 @@ def test_content_is_read_again_only_where_it_looks_changed(images, tmp_path):
     files = sorted(images.rglob("*.png"))
     for path in files:
         os.utime(path, (1e9, 1e9))
-    first = inputs.content(files)
+    first = inputs.fingerprint(files)
     time.sleep(inputs.SETTLED + 0.1)  # until a change would show in the times
-    assert inputs.content(files) == first
+    assert inputs.fingerprint(files) == first
     reads = []
     with pytest.MonkeyPatch.context() as patch:
         digest = hashlib.file_digest
         patch.setattr(hashlib, "file_digest", lambda file, name: reads.append(file.name) or digest(file, name))
-        assert inputs.content(files) == first
+        assert inputs.fingerprint(files) == first
         assert not reads
         content, times = files[3].read_bytes(), files[3].stat()
         files[3].write_bytes(bytes([content[0] ^ 1]) + content[1:])
         os.utime(files[3], ns=(times.st_atime_ns, times.st_mtime_ns))
-        assert inputs.content(files) != first, "of the same name, size and time"
+        assert inputs.fingerprint(files) != first, "of the same name, size and time"
         assert len(reads) == len(files)
 
 
 def test_content_is_the_same_with_and_without_what_is_kept(images, monkeypatch, tmp_path):
     files = sorted(images.rglob("*.png"))
-    first = inputs.content(files)
+    first = inputs.fingerprint(files)
     monkeypatch.chdir(tmp_path)
     relative = [path.relative_to(tmp_path) for path in files]
-    assert inputs.content(relative) == first
+    assert inputs.fingerprint(relative) == first
     monkeypatch.setattr(inputs.own, "folder", lambda: None)
-    assert inputs.content(relative) == inputs.content(files) == first
+    assert inputs.fingerprint(relative) == inputs.content(files) == first
 
 
 def test_pictures_that_change_while_a_run_begins_are_noticed(images, monkeypatch, runs):
