@@ -3,6 +3,7 @@
 import copy
 import io
 import itertools
+import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
         )
     config, weights = checkpoint["config"], checkpoint["state_dict"]
     match config:
-        case {"model": {"encoder": {"class_path": str()}, "target": {"class_path": str()}} as model, "data": dict(data)}:
+        case {"model": {"encoder": {"class_path": str()}, "objective": {"class_path": str()}} as model, "data": dict(data)}:
             pass
         case _:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(config)}")
@@ -96,9 +97,11 @@ def fits(path: Path, model: dict[str, Any], options: dict[str, Any], weights: di
     match model["encoder"]:
         case {"init_args": {"inputs": inputs, "hidden": list(hidden), "features": features, "seeds": list(seeds)}}:
             widths = [inputs, *hidden, features]
+            shapes = {f"encoder.layers.{i}": [len(seeds), b, a] for i, (a, b) in enumerate(itertools.pairwise(widths))}
+        case {"init_args": {"shape": list(shape), "seeds": list()}} if all(map(count, shape)):
+            inputs, shapes = math.prod(shape), {}
         case found:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(found)} as its encoder")
-    shapes = {f"encoder.layers.{i}": [len(seeds), b, a] for i, (a, b) in enumerate(itertools.pairwise(widths))}
     for name, shape in shapes.items():
         if name not in weights or list(weights[name].shape) != shape:
             held = list(weights[name].shape) if name in weights else "none"

@@ -27,7 +27,7 @@ class Ours:
 
     @property
     def weights(self) -> list[Tensor]:
-        return [p.detach() for p in (*self.learner.encoder.layers, self.learner.head)]
+        return [p.detach() for p in self.learner.trained()]
 
 
 class BareLoop:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from lightning import Callback, Trainer
 
 from datamodules import NoisyPixels, Pairs
-from models import Encoder, Learner, StopGradient
+from models import MLP, Learner, StopGradient
 from study.bench.base import Row, summary, synchronize
 from study.bench.problem import Problem
 from study.bench.trainer import default
@@ -83,7 +83,7 @@ def rows(device: str, networks: tuple[int, int] = (256, 5)) -> list[Row]:
     linear.chunk = CHUNK
     seeds = list(range(networks[1]))
     pixels = NoisyPixels(seeds=seeds, updates=updates, chunk=CHUNK)
-    encoder = Encoder(pixels.inputs, [256], 64, "relu", eps=0.36, seeds=seeds)
+    encoder = MLP(pixels.inputs, [256], 64, "relu", eps=0.36, seeds=seeds)
     mlp = Learner(encoder, StopGradient(), 1e-4, momentum=0.9)
     return [
         *cost(f"linear {problem.case}", problem.learner(), linear, [Loss, Alignment, Health], device),

@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 import torch
 
 from datamodules import NoisyPixels
-from models import Encoder, Learner, StopGradient
+from models import MLP, Learner, StopGradient
 from study.bench.base import Method, Row, measure, peaks
 from study.bench.pixel_peer import Pipeline
 
@@ -22,7 +22,7 @@ class Ours:
         seeds = list(range(networks))
         self.data = NoisyPixels(**DATA, seeds=seeds, batch=BATCH)  # type: ignore[arg-type]
         self.data.setup()
-        encoder = Encoder(SIZES[0], SIZES[1:-1], SIZES[-1], "relu", eps=0.36, seeds=seeds)
+        encoder = MLP(SIZES[0], SIZES[1:-1], SIZES[-1], "relu", eps=0.36, seeds=seeds)
         self.learner = Learner(encoder, StopGradient(), LR, momentum=MOMENTUM).to(device)
         self.optimizer, self.device = self.learner.configure_optimizers(), torch.device(device)
 

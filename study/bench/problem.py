@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datamodules import GaussianPairs
-from models import Encoder, Learner, StopGradient
+from models import MLP, Learner, StopGradient
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Problem:
         return data
 
     def learner(self) -> Learner:
-        encoder = Encoder(self.d, [self.d] * (self.depth - 1), self.d, eps=self.eps, seeds=list(range(self.networks)))
+        encoder = MLP(self.d, [self.d] * (self.depth - 1), self.d, eps=self.eps, seeds=list(range(self.networks)))
         return Learner(encoder, StopGradient(), self.lr).to(self.device)
 
     @cached_property
@@ -57,7 +57,7 @@ class Problem:
     def first(self) -> list[Tensor]:
         """Initial layers [N, d, d], then the head; to be copied, not changed."""
         learner = self.learner()
-        return [p.detach() for p in (*learner.encoder.layers, learner.head)]
+        return [p.detach() for p in learner.trained()]
 
 
 def loss(weights: list[Tensor], moments: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -117,8 +117,8 @@ def training(
             "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": every, "k": 2}}],
         },
         "model": {
-            "encoder": {"class_path": "models.Encoder", "init_args": encoder},
-            "target": {"class_path": TARGETS[objective]},
+            "encoder": {"class_path": "models.MLP", "init_args": encoder},
+            "objective": {"class_path": TARGETS[objective]},
             "lr": lr,
             **model,
         },

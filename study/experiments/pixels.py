@@ -108,10 +108,10 @@ class Pixels(Experiment):
             },
             "model": {
                 "encoder": {
-                    "class_path": "models.Encoder",
+                    "class_path": "models.MLP",
                     "init_args": {**ENCODERS[encoder], "inputs": 3 * self.size**2, "seeds": inits},
                 },
-                "target": {"class_path": TARGETS[objective]},
+                "objective": {"class_path": TARGETS[objective]},
                 "lr": rates,
                 "momentum": 0.9,
             },

@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from datamodules import Features, NoisyPixels, Pairs
-from models import Learner
+from models import MLP, Learner
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian, views
 from study.observers.observer import Observer
 
@@ -89,13 +89,13 @@ class Alignment(Observer):
         self.history: list[Tensor] = []  # gains [N, f] at each measurement
 
     def check(self, learner: Learner, data: Pairs) -> None:
-        d, features = learner.encoder.sizes[0], learner.encoder.sizes[-1]
+        d, features = learner.encoder.inputs, learner.encoder.features
         if not 1 <= self.k <= min(d, features):
             raise ValueError(f"k must be from 1 to the number of features {features}, found {self.k}")
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         moments = data.moments()
-        d, k = learner.encoder.sizes[0], self.k
+        d, k = learner.encoder.inputs, self.k
         features = [m.features() for m in moments]
         device = learner.device
         self.Sxx_Sdd = torch.stack([m.Sxx for m in moments]).to(device)
@@ -132,8 +132,10 @@ class Alignment(Observer):
         approximation = best_linear(features, self.x_Snd, self.gram_root_Sdd)
         explained = (approximation @ self.gram_root_Sdd).square().sum((1, 2))
         total = features.var(1, unbiased=False).sum(-1).double()
-        jacobian = mean_jacobian(learner.encoder, self.x_Snd[:, : self.jacobian_sample])
-        return {"linear": approximation, "jacobian": jacobian}, {"linear/r2": explained / total}
+        found = {"linear": approximation}
+        if isinstance(learner.encoder, MLP):  # whose first layer every sample shares
+            found["jacobian"] = mean_jacobian(learner.encoder, self.x_Snd[:, : self.jacobian_sample])
+        return found, {"linear/r2": explained / total}
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
         maps, metrics = self.maps(learner)

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from datamodules import Pairs
-from models import Encoder
+from models import MLP, Encoder
 
 BLOCK = 2048  # samples encoded at once
 
@@ -29,7 +29,7 @@ def extract(encoder: Encoder, x: Float[Tensor, "S n d"]) -> dict[str, Float[Tens
 def matrix(encoder: Encoder) -> Float[Tensor, "N k d"]:
     """The matrix of a linear encoder, in float64: what it makes of the identity."""
     assert encoder.linear
-    eye = torch.eye(encoder.sizes[0], dtype=encoder.dtype, device=encoder.layers[0].device)
+    eye = torch.eye(encoder.inputs, dtype=encoder.dtype, device=next(encoder.parameters()).device)
     return extract(encoder, eye[None])["features"].mT.double()
 
 
@@ -43,7 +43,7 @@ def best_linear(
     return torch.cholesky_solve(cross, root.expand(len(cross), -1, -1)).mT
 
 
-def mean_jacobian(encoder: Encoder, x: Float[Tensor, "S n d"]) -> Float[Tensor, "N k d"]:
+def mean_jacobian(encoder: MLP, x: Float[Tensor, "S n d"]) -> Float[Tensor, "N k d"]:
     """E[df/dx] of a nonlinear encoder: the derivative of the mean feature with respect to a shift common to all samples,
     taken after the first layer's matrix, which every sample shares."""
     k = encoder.sizes[-1]

@@ -44,8 +44,8 @@ class Health(Observer):
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
         features = extract(learner.encoder, self.x_Snd)["features"]
-        prediction = normalize(features @ learner.head.mT, dim=-1)
-        target = normalize(learner.target(learner.encoder, self.y_Snd.to(prediction)), dim=-1)
+        prediction = normalize(learner.predictor(features), dim=-1)
+        target = normalize(learner.objective.target(learner.encoder, learner.predictor, self.y_Snd.to(prediction)), dim=-1)
         centred = features - features.mean(1, keepdim=True)
         covariance = centred.mT @ centred / (features.shape[1] - 1)
         named = f"health/validation-{self.sample}"

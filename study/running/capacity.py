@@ -1,6 +1,5 @@
 """Whether a stack fits into memory, known before it starts."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +44,3 @@ def free_bytes(device: str) -> int:
 def widths(encoder: dict[str, Any]) -> list[int]:
     """Of all layers of an encoder with these arguments, its input first."""
     return [encoder["inputs"], *encoder["hidden"], encoder["features"]]
-
-
-def numbers(encoder: dict[str, Any], latent: bool) -> int:
-    """Weights of one network, head included."""
-    sizes = widths(encoder)
-    biases = 0 if encoder.get("activation", "linear") == "linear" else sum(sizes[1:])
-    return sum(a * b for a, b in itertools.pairwise(sizes)) + biases + sizes[-1] * sizes[-1 if latent else 0]

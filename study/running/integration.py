@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import datamodules
-from models import Encoder, initialisation
+from models import MLP, initialisation
 from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
@@ -54,7 +54,7 @@ class Trace:
 class Integration(Run):
     """Gradient flow of N networks. The configuration holds, with lists for a value per network:
 
-    objective: jepa or mae. encoder: arguments of models.Encoder; its seeds are the networks. data: class_path and
+    objective: jepa or mae. encoder: arguments of models.MLP; its seeds are the networks. data: class_path and
     init_args of a data module with `features()`. until: end, in gradient-flow time. kappa, weight_decay, tau (none: no
     teacher), head (factor on the initial head), perturbation (of the initial first layer, relative). tolerance: relative error of a step. levels: name -> gain of each feature
     [N, f] whose first crossing is wanted. fractions: of the feature's own final gain, crossed when. device.
@@ -75,7 +75,7 @@ class Integration(Run):
         if done := stored(path):
             return done
         self.need().check()
-        encoder = Encoder(**config["encoder"], dtype="float64")
+        encoder = MLP(**config["encoder"], dtype="float64")
         data = getattr(datamodules, config["data"]["class_path"].split(".")[-1])(**config["data"]["init_args"])
         flow, y = assemble(config, encoder, data)
         floor = torch.tensor(encoder.eps, dtype=torch.float64) ** (1 / encoder.depth)
@@ -127,7 +127,7 @@ class Integration(Run):
         return json.loads(json.dumps(DEFAULTS | self.config))
 
 
-def assemble(config: dict[str, Any], encoder: Encoder, data: Any) -> tuple[GradientFlow, Float[Tensor, "N P"]]:
+def assemble(config: dict[str, Any], encoder: MLP, data: Any) -> tuple[GradientFlow, Float[Tensor, "N P"]]:
     """The right-hand side and the initial state, on the configured device."""
     objective: Literal["jepa", "mae"] = config["objective"]
     if objective not in ("jepa", "mae"):

@@ -94,8 +94,8 @@ def check_sizes(encoder: Encoder, data: Pairs) -> None:
     Raises:
         ValueError: the widths, or the numbers of networks and data sets, differ.
     """
-    if encoder.sizes[0] != data.inputs:
-        raise ValueError(f"the encoder takes {encoder.sizes[0]} inputs, and the data have {data.inputs}; give both the same")
+    if encoder.inputs != data.inputs:
+        raise ValueError(f"the encoder takes {encoder.inputs} inputs, and the data have {data.inputs}; give both the same")
     if data.sets not in (1, encoder.networks):
         raise ValueError(f"the data hold {data.sets} sets for {encoder.networks} networks; give one, or one per network")
 

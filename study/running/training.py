@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import copy
 import errno
+import itertools
 import logging
 import sys
 import time
@@ -30,8 +31,8 @@ from study.arguments import fail
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.observers.observer import Observer
-from study.running import inputs, options
-from study.running.capacity import Need, numbers, widths
+from study.running import inputs, options, size
+from study.running.capacity import Need, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
 from study.running.failed import forget, write_failure
@@ -262,22 +263,29 @@ def memory(config: dict[str, Any]) -> Need:
     """Weights with their gradients, state and teacher, the activations of a batch and its pairs, moments and features of the
     data, the observers' views, and the table."""
     model, data = config["model"], config["data"]["init_args"]
-    encoder, target = model["encoder"]["init_args"], model["target"]["class_path"].split(".")[-1]
-    item = 8 if encoder["dtype"] == "float64" else 4
-    sizes = widths(encoder)
+    encoder, objective = model["encoder"]["init_args"], model["objective"]["class_path"].split(".")[-1]
+    item = 8 if encoder.get("dtype") == "float64" else 4
+    inputs, features, weights, activations = size.measured(model["encoder"], item)
+    outputs = inputs if objective == "Pixels" else features
+    predictor = (model["predictor"] or {}).get("init_args") or {}
+    hidden = [features, *predictor.get("hidden", []), outputs]
+    weights += sum(a * b for a, b in itertools.pairwise(hidden))
+    activations += 4 * sum(hidden[1:-1])
     state = 2 if model["optimizer"] == "adamw" else int(model["momentum"] > 0)
-    copies = 2 + state + (target == "EMA")
-    each = item * numbers(encoder, target != "Pixels") * copies + 8 * 4 * sizes[0] * sizes[-1]
-    padded = fused.padded(max(sizes), config["trainer"]["accelerator"])
-    if model["optimizer"] == "sgd" and not model["momentum"] and padded <= fused.WIDEST:
-        each += item * (len(sizes) + 3) * padded**2  # layers, head and moments as the fused kernels take them
-    each += 8 * 8 * sizes[0] ** 2  # if data are one set for all networks, this is too much
+    copies = 2 + state + (objective == "EMA")
+    each = item * weights * copies + 8 * 4 * inputs * features
+    if "hidden" in encoder and model["optimizer"] == "sgd" and not model["momentum"]:
+        sizes = widths(encoder)
+        padded = fused.padded(max(sizes), config["trainer"]["accelerator"])
+        if padded <= fused.WIDEST:
+            each += item * (len(sizes) + 3) * padded**2  # layers, head and moments as the fused kernels take them
+    each += 8 * 8 * inputs**2  # if data are one set for all networks, this is too much
     for callback in config["trainer"]["callbacks"] or []:
         of = callback.get("init_args") or {}
-        each += 8 * sizes[0] * sum(of.get(name, 0) for name in ("sample", "train", "validation", "test"))
+        each += 8 * inputs * sum(of.get(name, 0) for name in ("sample", "train", "validation", "test"))
         each += CELL * METRICS * (data["updates"] // of["every"] if "every" in of else 0)
     if data.get("batch"):
-        each += item * data["batch"] * (4 * sum(sizes[1:]) + 4 * sizes[0])
+        each += item * data["batch"] * (activations + 4 * inputs)
     return Need(len(encoder["seeds"]), each, config["trainer"]["accelerator"])
 
 

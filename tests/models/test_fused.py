@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from datamodules import GaussianPairs
-from models import EMA, Encoder, Learner, Pixels, StopGradient, fused
+from models import EMA, MLP, Learner, Pixels, StopGradient, fused
 
 N, UPDATES = 5, 60
 
@@ -22,7 +22,7 @@ def moments(d: int, sets: int) -> dict[str, torch.Tensor]:
 
 def learner(widths: tuple[int, list[int], int], target: object, networks: int = N, **options: object) -> Learner:
     d, hidden, k = widths
-    encoder = Encoder(d, hidden, k, eps=0.5, seeds=list(range(networks)), dtype=options.pop("dtype", "float32"))
+    encoder = MLP(d, hidden, k, eps=0.5, seeds=list(range(networks)), dtype=options.pop("dtype", "float32"))
     return Learner(encoder, target, **options)
 
 
@@ -30,7 +30,7 @@ def trained(made: Learner, data: dict[str, torch.Tensor], updates: tuple[int, ..
     optimizer = made.configure_optimizers()
     for count in updates:
         made.advance(iter([data] * count), optimizer)
-    return [p.detach() for p in (*made.encoder.layers, made.head)] + [made.losses]
+    return [p.detach() for p in (*made.encoder.layers, made.predictor.weight)] + [made.losses]
 
 
 def close(found: list[torch.Tensor], exact: list[torch.Tensor], tolerance: float) -> None:
@@ -96,15 +96,15 @@ def test_other_updates_are_left_to_the_plain_path(made, monkeypatch):
 class Half(StopGradient):
     """A target of a user's, latent and without weights of its own: half of the features of y."""
 
-    def forward(self, encoder, y):
-        return super().forward(encoder, y) / 2
+    def target(self, encoder, predictor, y):
+        return super().target(encoder, predictor, y) / 2
 
     def matrix(self, carried, product):
         return product / 2
 
 
 def test_a_target_that_is_not_one_of_ours_is_trained_by_its_own_matrix():
-    """As autograd does with its `forward`, on pairs whose sample moments are the moments."""
+    """As autograd does with its `target`, on pairs whose sample moments are the moments."""
     d, k, rate = 4, 3, 0.1
     x, y = torch.randn(2, 1, 64, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     data = {"Sxx": x.mT @ x / 64, "Syx": y.mT @ x / 64, "Syy": y.mT @ y / 64}
@@ -119,7 +119,9 @@ def test_moments_of_another_width_than_the_weights_are_an_error_of_the_program()
     made, other = learner((4, [], 4), StopGradient(), dtype="float64"), moments(6, 1)
     rate = torch.ones(N, 2, dtype=torch.float64)
     with pytest.raises(AssertionError, match="moments of 4 inputs"):
-        fused.train([*made.encoder.layers, made.head], tuple(other[s] for s in ("Sxx", "Syx", "Syy")), rate, rate, True, 1)
+        fused.train(
+            [*made.encoder.layers, made.predictor.weight], tuple(other[s] for s in ("Sxx", "Syx", "Syy")), rate, rate, True, 1
+        )
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from datamodules import GaussianPairs
-from models import EMA, Encoder, Learner, Pixels, StopGradient
+from models import EMA, MLP, Learner, Pixels, StopGradient
 from models.gradient_flow import GradientFlow, square
 from models.optimizers import SGD
 
@@ -57,8 +57,8 @@ def test_padding_stays_zero(depth, latent, teacher):
 def test_velocity_is_minus_the_learners_gradient(target, hidden):
     data = GaussianPairs([[1.0, 0.8, 0.5, 0.2], [0.9, 0.7, 0.4, 0.3]], [[0.9, 0.4, 0.7, 0.6]] * 2, basis="rotated")
     data.setup()
-    learner = Learner(Encoder(4, hidden, 3, eps=[0.1, 0.3], init="normal", seeds=[0, 1], dtype="float64"), target())
-    weights = [*learner.encoder.layers, learner.head]
+    learner = Learner(MLP(4, hidden, 3, eps=[0.1, 0.3], init="normal", seeds=[0, 1], dtype="float64"), target())
+    weights = [*learner.encoder.layers, learner.predictor.weight]
     before = [w.detach().clone() for w in weights]
     D = max(learner.encoder.sizes)
     moments = [square([torch.stack([getattr(m, name) for m in data.moments()])], D)[:, 0] for name in ("Sxx", "Syx")]
@@ -66,7 +66,7 @@ def test_velocity_is_minus_the_learners_gradient(target, hidden):
     if target is EMA:
         tau = one
     flow = GradientFlow(len(hidden) + 1, target is not Pixels, *moments, one, 0 * one, tau)
-    y = flow.pack([w.detach() for w in learner.encoder.layers], learner.head.detach())
+    y = flow.pack([w.detach() for w in learner.encoder.layers], learner.predictor.weight.detach())
     learner.advance([data.pairs(0, torch.device("cpu"))], SGD(weights, torch.ones(2, dtype=torch.float64)))
     gradients = square([w - after.detach() for w, after in zip(before, weights, strict=True)], D).flatten(1)
     torch.testing.assert_close(flow.velocity(y)[:, : gradients.shape[1]], -gradients, rtol=1e-12, atol=1e-14)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules import GaussianPairs
-from models import EMA, Encoder, Learner, Pixels, StopGradient, population
+from models import EMA, MLP, Learner, Pixels, StopGradient, population
 from models.optimizers import SGD, AdamW
 
 DECAY = torch.tensor([0.1, 0.1], dtype=torch.float64)
@@ -16,7 +16,7 @@ TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
 
 
 def encoder(seeds=(0, 1), inputs=5, hidden=(4,), features=3, **options):
-    return Encoder(inputs, list(hidden), features, seeds=list(seeds), dtype="float64", **{"eps": 0.1, **options})
+    return MLP(inputs, list(hidden), features, seeds=list(seeds), dtype="float64", **{"eps": 0.1, **options})
 
 
 @pytest.mark.parametrize("hidden", [(), (4,), (4, 4), (4, 3, 5)])
@@ -29,11 +29,11 @@ def test_population_gradient_is_that_of_autograd(hidden, target):
     with torch.no_grad():  # the teacher must differ from the student for the test to see it
         for p in learner.encoder.parameters():
             p.add_(0.3 * torch.randn(p.shape, dtype=p.dtype, generator=torch.Generator().manual_seed(1)))
-    before = [p.detach().clone() for p in (*learner.encoder.parameters(), learner.head)]
+    before = [p.detach().clone() for p in (*learner.encoder.parameters(), learner.predictor.weight)]
     twin = copy.deepcopy(learner)
-    twin.advance([moments], SGD([*twin.encoder.parameters(), twin.head], torch.ones(2, dtype=torch.float64)))
+    twin.advance([moments], SGD([*twin.encoder.parameters(), twin.predictor.weight], torch.ones(2, dtype=torch.float64)))
     loss = twin.losses
-    found = [p - q.detach() for p, q in zip(before, (*twin.encoder.parameters(), twin.head), strict=True)]
+    found = [p - q.detach() for p, q in zip(before, (*twin.encoder.parameters(), twin.predictor.weight), strict=True)]
     # 2 d weighted samples that have exactly these moments: the columns of a square root of the joint second moment.
     joint = torch.cat(
         [torch.cat([moments["Sxx"][0], moments["Syx"][0].T], 1), torch.cat([moments["Syx"][0], moments["Syy"][0]], 1)]
@@ -44,7 +44,7 @@ def test_population_gradient_is_that_of_autograd(hidden, target):
     expected = learner.loss(samples[None, :, :5], samples[None, :, 5:])
     expected.sum().backward()
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-12)
-    for mine, p in zip(found, (*learner.encoder.parameters(), learner.head), strict=True):
+    for mine, p in zip(found, (*learner.encoder.parameters(), learner.predictor.weight), strict=True):
         torch.testing.assert_close(mine, p.grad, rtol=1e-10, atol=1e-12)
 
 
@@ -117,25 +117,25 @@ def test_optimizers_equal_torchs_network_by_network(mine, theirs):
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.floats(1e-4, 1.0))
 def test_balanced_initialisation_has_all_singular_values_equal(sizes, eps):
     sizes[-1] = min(sizes)  # the narrowest layer decides how many modes pass
-    stack = Encoder(sizes[0], sizes[1:-1], sizes[-1], eps=eps, seeds=[5], dtype="float64")
+    stack = MLP(sizes[0], sizes[1:-1], sizes[-1], eps=eps, seeds=[5], dtype="float64")
     for weight in stack.layers:
         values = torch.linalg.svdvals(weight[0])
         torch.testing.assert_close(values, torch.full_like(values, eps ** (1 / stack.depth)))
     for target in (StopGradient(), Pixels()):
-        head = Learner(stack, target).head
+        head = Learner(stack, target).predictor.weight
         assert head.shape == (1, sizes[-1] if target.latent else sizes[0], sizes[-1])
 
 
 def test_mae_head_starts_as_the_encoders_transpose():
     stack = encoder(hidden=(5,), features=5)
     product = stack.layers[1] @ stack.layers[0]
-    head = Learner(stack, Pixels()).head
+    head = Learner(stack, Pixels()).predictor.weight
     torch.testing.assert_close(head, product.mT * 0.1**0.5 / 0.1)
-    torch.testing.assert_close(Learner(stack, StopGradient()).head[0], 0.1**0.5 * torch.eye(5, dtype=torch.float64))
+    torch.testing.assert_close(Learner(stack, StopGradient()).predictor.weight[0], 0.1**0.5 * torch.eye(5, dtype=torch.float64))
 
 
 def test_normal_initialisation_has_its_scale():
-    stack = Encoder(400, [300], 200, eps=0.25, init="normal", seeds=[0], dtype="float64")
+    stack = MLP(400, [300], 200, eps=0.25, init="normal", seeds=[0], dtype="float64")
     for weight in stack.layers:
         assert weight.detach().std().item() == pytest.approx(0.5 / weight.shape[2] ** 0.5, rel=0.02)
 
@@ -156,12 +156,12 @@ def test_ema_moves_after_the_step_towards_the_encoder():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Encoder(4, [], 5), "at most the 4 inputs"),
-        (lambda: Encoder(4, [0], 2), "at least one unit"),
-        (lambda: Encoder(4, [4], 2, eps=0.0), "eps"),
-        (lambda: Encoder(4, [], 2, "relu"), "one to three hidden"),
-        (lambda: Encoder(4, [4] * 4, 2, "tanh"), "one to three hidden"),
-        (lambda: Encoder(4, [4], 2, seeds=[]), "one seed per network"),
+        (lambda: MLP(4, [], 5), "at most the 4 inputs"),
+        (lambda: MLP(4, [0], 2), "at least one unit"),
+        (lambda: MLP(4, [4], 2, eps=0.0), "eps"),
+        (lambda: MLP(4, [], 2, "relu"), "one to three hidden"),
+        (lambda: MLP(4, [4] * 4, 2, "tanh"), "one to three hidden"),
+        (lambda: MLP(4, [4], 2, seeds=[]), "one seed per network"),
         (lambda: EMA(1.0), "decay"),
         (lambda: Learner(encoder(), Pixels(), lr=[0.1]), "1 values for 2 networks"),
         (lambda: Learner(encoder(), Pixels(), lr=0.0), "positive"),
@@ -193,7 +193,7 @@ def test_walking_in_blocks_is_the_same_as_stepping_together(target, options, siz
     ends = []
     for block, chunks in ((5, (1,) * 9), (size, (6, 3))):
         monkeypatch.setattr(population, "block_size", lambda *_, block=block: block)
-        stack = Encoder(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")
+        stack = MLP(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")
         learner = Learner(stack, target(), [0.01, 0.02, 0.03, 0.04, 0.05], **options)
         optimizer = learner.configure_optimizers()
         for chunk in chunks:
@@ -210,9 +210,9 @@ def test_rates_and_decays_of_their_own_are_those_of_separate_networks(optimizer)
     data.setup()
     moments = data.pairs(0, torch.device("cpu"))
     rates, decays, kappas = [0.01, 0.03], [0.0, 0.1], [1.0, 3.0]
-    stack = Encoder(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1], dtype="float64")
+    stack = MLP(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1], dtype="float64")
     learner = Learner(stack, StopGradient(), rates, optimizer, weight_decay=decays, kappa=kappas)
-    start = [p.detach().clone() for p in (*stack.layers, learner.head)]
+    start = [p.detach().clone() for p in (*stack.layers, learner.predictor.weight)]
     learner.advance([moments] * 20, learner.configure_optimizers())
     make = torch.optim.SGD if optimizer == "sgd" else torch.optim.AdamW
     for n in range(2):
@@ -224,5 +224,5 @@ def test_rates_and_decays_of_their_own_are_those_of_separate_networks(optimizer)
             VW, T = head @ product, product.detach()
             population.loss(VW, T, *(moments[m] for m in ("Sxx", "Syx", "Syy"))).sum().backward()
             theirs.step()
-        for mine, other in zip((*stack.layers, learner.head), (*layers, head), strict=True):
+        for mine, other in zip((*stack.layers, learner.predictor.weight), (*layers, head), strict=True):
             torch.testing.assert_close(mine[n : n + 1], other, rtol=1e-11, atol=1e-13)

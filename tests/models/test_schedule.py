@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, SequentialLR
 
 from datamodules import GaussianPairs
-from models import EMA, Encoder, Learner, Pixels, StopGradient, population
+from models import EMA, MLP, Learner, Pixels, StopGradient, population
 from models.optimizers import SGD, AdamW
 from models.schedule import Schedule
 
@@ -84,7 +84,7 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
     monkeypatch.setattr(population, "block_size", lambda *_: size)
     learners = []
     for _ in range(2):
-        stack = Encoder(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")
+        stack = MLP(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")
         learners.append(
             Learner(stack, target(), [0.01, 0.02, 0.03, 0.04, 0.05], kappa=2.0, schedule="cosine", warmup=3, **options)
         )
@@ -97,11 +97,11 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
     optimizer = stepped.configure_optimizers()
     for _ in range(UPDATES):
         product = stepped.encoder.layers[1] @ stepped.encoder.layers[0]
-        T = stepped.target.matrix(stepped.target.carried(), product).detach()
+        T = stepped.objective.matrix(stepped.objective.carried(), product).detach()
         optimizer.zero_grad()
-        population.loss(stepped.head @ product, T, *(moments[m] for m in ("Sxx", "Syx", "Syy"))).sum().backward()
+        population.loss(stepped.predictor.weight @ product, T, *(moments[m] for m in ("Sxx", "Syx", "Syy"))).sum().backward()
         optimizer.step()
-        stepped.target.follow(stepped.target.carried(), list(stepped.encoder.parameters()))
+        stepped.objective.follow(stepped.objective.carried(), list(stepped.encoder.parameters()))
     for one, other in zip(walked.parameters(), stepped.parameters(), strict=True):
         torch.testing.assert_close(one.detach(), other.detach(), rtol=1e-11, atol=1e-13)
 
@@ -112,6 +112,6 @@ def test_impossible_schedules_are_refused():
     with pytest.raises(ValueError, match="one of constant, cosine, found 'linear'"):
         other.__post_init__()
     with pytest.raises(ValueError, match=r"warmup must be .* found -1"):
-        Learner(Encoder(3, [4], 2), Pixels(), warmup=-1)
+        Learner(MLP(3, [4], 2), Pixels(), warmup=-1)
     with pytest.raises(ValueError, match=r"below the run.s 12 updates, found 12"):
         Schedule("cosine", 12, 12)

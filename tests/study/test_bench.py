@@ -88,7 +88,7 @@ def test_the_pixel_peer_trains_the_same_network():
     ours, peer = pixels.Ours(1, "cpu"), pixel_peer.MLP(pixels.SIZES, pixels.LR, pixels.MOMENTUM)
     encoder = ours.learner.encoder
     into = [peer.encoder[0].weight, peer.encoder[2].weight, peer.encoder[0].bias, peer.encoder[2].bias, peer.head.weight]
-    own = [*encoder.layers, *encoder.biases, ours.learner.head]
+    own = [*encoder.layers, *encoder.biases, ours.learner.predictor.weight]
     with torch.no_grad():
         for p, q in zip(into, own, strict=True):
             p.copy_(q[0].view_as(p))

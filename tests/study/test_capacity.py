@@ -112,10 +112,10 @@ def test_the_estimate_of_an_integration_is_what_is_allocated(depth):
     run = Integration(run.experiment, run.name, run.config | {"encoder": run.config["encoder"] | {"hidden": [6] * (depth - 1)}})
     config = run.resolved()
     import datamodules
-    from models import Encoder
+    from models import MLP
 
     flow, y = assemble(
-        config, Encoder(**config["encoder"], dtype="float64"), datamodules.GaussianPairs(**config["data"]["init_args"])
+        config, MLP(**config["encoder"], dtype="float64"), datamodules.GaussianPairs(**config["data"]["init_args"])
     )
     with Memory() as memory:
         attempt(flow, y, torch.full((len(y),), 1e-3, dtype=torch.float64))

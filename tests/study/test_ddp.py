@@ -39,8 +39,8 @@ def run(updates, processes=1, lr=0.1, chunk=CHUNK, target="EMA", **model):
             "callbacks": [{"class_path": "study.observers.Health", "init_args": {"every": 6, "sample": 8}}],
         },
         "model": {
-            "encoder": {"class_path": "models.Encoder", "init_args": encoder | {"dtype": "float64"}},
-            "target": {"class_path": f"models.{target}"}, "lr": [lr, lr / 2], **model,
+            "encoder": {"class_path": "models.MLP", "init_args": encoder | {"dtype": "float64"}},
+            "objective": {"class_path": f"models.{target}"}, "lr": [lr, lr / 2], **model,
         },
         "data": {"class_path": "datamodules.TemporalPairs", "init_args": features | {"batch": 8, "updates": updates, "chunk": chunk}},
     }  # fmt: skip

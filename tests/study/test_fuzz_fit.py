@@ -23,11 +23,11 @@ VALID = {
     "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Health", "init_args": {"every": 2, "sample": 4}}]},
     "model": {
         "encoder": {
-            "class_path": "models.Encoder",
+            "class_path": "models.MLP",
             "init_args": {"inputs": 4, "hidden": [4], "features": 2, "activation": "linear", "eps": 0.1, "init": "balanced",
                           "seeds": [0, 1], "dtype": "float64"},
         },
-        "target": {"class_path": "models.StopGradient"},
+        "objective": {"class_path": "models.StopGradient"},
         "lr": 0.05, "optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "kappa": 1.0, "schedule": "constant", "warmup": 0,
     },
     "data": {
@@ -38,7 +38,7 @@ VALID = {
 }  # fmt: skip
 NUMBERS = [0, 1, -1, 2, 3, 5, 0.5, -0.5, 1e-3, 1e30, 1e400, float("nan"), 2**31, 2**63, 10**12, 10**30, True, False, None]
 CLASSES = [
-    "models.EMA", "models.Pixels", "models.Encoder", "models.nothing", "nowhere.Thing", "os.path.join", "builtins.int", "", ".", "study",
+    "models.EMA", "models.Pixels", "models.MLP", "models.nothing", "nowhere.Thing", "os.path.join", "builtins.int", "", ".", "study",
     "datamodules.GaussianPairs", "datamodules.TemporalPairs", "study.observers.Alignment", "study.observers.Probe",
     "study.observers.Loss", "study.observers.Table", "lightning.pytorch.callbacks.EarlyStopping", "lightning.Callback",
 ]  # fmt: skip

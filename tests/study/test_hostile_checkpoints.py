@@ -21,8 +21,8 @@ from study.running.checkpoint import Checkpoint, digest
 SMALL = {
     "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": 8, "k": 2}}]},
     "model": {
-        "encoder": {"class_path": "models.Encoder", "init_args": {"inputs": 12, "hidden": [4], "features": 3, "seeds": [0, 1]}},
-        "target": {"class_path": "models.EMA"},
+        "encoder": {"class_path": "models.MLP", "init_args": {"inputs": 12, "hidden": [4], "features": 3, "seeds": [0, 1]}},
+        "objective": {"class_path": "models.EMA"},
         "lr": 0.01,
         "momentum": 0.5,
     },
@@ -215,7 +215,7 @@ ENCODER = ("config", "model", "encoder", "init_args")
 CONFIGURATIONS = {
     "no data": (("config", "data"), ...),
     "data as a text": (("config", "data"), "evil.Data"),
-    "an encoder as a text": (("config", "model", "encoder"), "evil.Encoder"),
+    "an encoder as a text": (("config", "model", "encoder"), "evil.MLP"),
     "an optimiser that is none": (("config", "model", "optimizer"), "evil"),
     "huge hidden layers": ((*ENCODER, "hidden"), [10**9]),
     "huge numbers of networks": ((*ENCODER, "seeds"), list(range(100_000))),
@@ -242,7 +242,7 @@ def test_a_probe_refuses_a_configuration_that_is_impossible(name, path, study):
 def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkeypatch, study):
     """A class outside this project, whose module says that it was imported."""
     (tmp_path / "strangers.py").write_text(
-        "from pathlib import Path\nfrom datamodules import NoisyPixels\nfrom models import EMA, Encoder\n"
+        "from pathlib import Path\nfrom datamodules import NoisyPixels\nfrom models import EMA, MLP\n"
         "Path('imported').touch()\nclass Stranger(NoisyPixels): pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -48,8 +48,8 @@ def linear(lr=0.05, **data):
     return {
         "trainer": {"accelerator": "cpu"},
         "model": {
-            "encoder": {"class_path": "models.Encoder", "init_args": {"inputs": 2, "hidden": [2], "features": 2}},
-            "target": {"class_path": "models.StopGradient"},
+            "encoder": {"class_path": "models.MLP", "init_args": {"inputs": 2, "hidden": [2], "features": 2}},
+            "objective": {"class_path": "models.StopGradient"},
             "lr": lr,
         },
         "data": {
@@ -137,7 +137,7 @@ class Mine(Health):
     def measure(self, learner, data, last):
         return {{"mine": {helper}.value(learner)}}
 """
-HELPER = "def value(learner):\n    return learner.head.sum((1, 2)) * {factor}\n"
+HELPER = "def value(learner):\n    return learner.predictor.weight.sum((1, 2)) * {factor}\n"
 
 
 @pytest.mark.parametrize("changed", ["observer", "helper"])

@@ -7,7 +7,7 @@ from lightning import Trainer
 from scipy.stats import spearmanr
 
 from datamodules import GaussianPairs, Moments, NoisyPixels
-from models import EMA, Encoder, Learner, Pixels, StopGradient
+from models import EMA, MLP, Learner, Pixels, StopGradient
 from study.observers import Alignment, Health, Loss, Probe, Table
 from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
@@ -25,7 +25,7 @@ def pixels(**options):
 
 
 def trained(callbacks, target=StopGradient, activation="relu", data=None, lr=1e-3):
-    learner = Learner(Encoder(48, [12], 8, activation, eps=0.3, seeds=[0, 1]), target(), lr, momentum=0.9)
+    learner = Learner(MLP(48, [12], 8, activation, eps=0.3, seeds=[0, 1]), target(), lr, momentum=0.9)
     quietly = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(max_epochs=1, accelerator="cpu", callbacks=callbacks, **quietly)
     trainer.fit(learner, datamodule=data or pixels())
@@ -85,7 +85,7 @@ def test_overlap_of_random_spaces_is_chance():
 def test_distractor_share_is_the_share_of_variance():
     data = pixels(batch=20_000, seeds=[3])
     data.setup()
-    stack = Encoder(48, [], 5, eps=1.0, seeds=[1], dtype="float64")
+    stack = MLP(48, [], 5, eps=1.0, seeds=[1], dtype="float64")
     (moments,) = data.moments()
     share = distractor_share(matrix(stack), moments.Sxx[None], data.D_SdK.double(), 2.0)
     other = pixels(batch=20_000, seeds=[3], amplitude=0.0)  # the same pairs without the distractor
@@ -100,7 +100,7 @@ def test_distractor_share_is_the_share_of_variance():
 def test_linear_maps_of_encoders():
     """Both maps are exact for a linear encoder; the Jacobian of a nonlinear one is the mean of autograd's."""
     x = torch.randn(2, 400, 7, dtype=torch.float64)
-    linear = Encoder(7, [6], 5, eps=0.5, seeds=[0, 1], dtype="float64")
+    linear = MLP(7, [6], 5, eps=0.5, seeds=[0, 1], dtype="float64")
     expected = linear.layers[1].detach() @ linear.layers[0].detach()
     gram = x.mT @ x / 400
     x0 = x - x.mean(1, keepdim=True)
@@ -108,7 +108,7 @@ def test_linear_maps_of_encoders():
     torch.testing.assert_close(
         best_linear(extract(linear, x0)["features"], x0, torch.linalg.cholesky(x0.mT @ x0 / 400)), expected
     )
-    relu = Encoder(7, [6], 5, "relu", eps=0.5, seeds=[0, 1], dtype="float64")
+    relu = MLP(7, [6], 5, "relu", eps=0.5, seeds=[0, 1], dtype="float64")
     found = mean_jacobian(relu, x[:, :20])
     one = torch.stack([
         torch.autograd.functional.jacobian(lambda v, n=n, b=b: relu(torch.stack([v, v])[:, None])["features"][n, 0], x[n, b])

@@ -21,10 +21,10 @@ def configuration(**changes):
         "trainer": {"accelerator": "cpu", "callbacks": [OBSERVER | {"init_args": dict(OBSERVER["init_args"])}]},
         "model": {
             "encoder": {
-                "class_path": "models.Encoder",
+                "class_path": "models.MLP",
                 "init_args": {"inputs": 4, "hidden": [4], "features": 3, "seeds": [0, 1], "dtype": "float64"},
             },
-            "target": {"class_path": "models.StopGradient"},
+            "objective": {"class_path": "models.StopGradient"},
             "lr": 0.05,
         },
         "data": {
@@ -129,7 +129,7 @@ class Named(Health):
         self.name = name
 
     def measure(self, learner, data, last):
-        return {self.name: learner.head.sum((1, 2))}
+        return {self.name: learner.predictor.weight.sum((1, 2))}
 
 
 @pytest.mark.parametrize(("names", "code"), [(("a", "b"), 0), (("a", "a"), 2)])

@@ -32,7 +32,7 @@ def run(data, target, model):
     config = {
         "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Health", "init_args": {"every": 6, "sample": 4}}]},
         "model": {
-            "encoder": {"class_path": "models.Encoder", "init_args": encoder}, "target": {"class_path": f"models.{target}"},
+            "encoder": {"class_path": "models.MLP", "init_args": encoder}, "objective": {"class_path": f"models.{target}"},
             "lr": 0.05, "weight_decay": 0.01, "kappa": 2.0, **model,
         },
         "data": {"class_path": f"datamodules.{name}", "init_args": {**options, "updates": UPDATES, "chunk": CHUNK}},

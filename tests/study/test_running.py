@@ -25,10 +25,10 @@ def config(target="StopGradient", encoder=None, **changes):
         "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": 4, "k": 2}}]},
         "model": {
             "encoder": {
-                "class_path": "models.Encoder",
+                "class_path": "models.MLP",
                 "init_args": {"inputs": 4, "hidden": [4], "features": 3, "seeds": [0, 1], "dtype": "float64", **(encoder or {})},
             },
-            "target": {"class_path": f"models.{target}"},
+            "objective": {"class_path": f"models.{target}"},
             "lr": 0.05,
         },
         "data": {

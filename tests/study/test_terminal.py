@@ -23,8 +23,8 @@ SHOWN = r"a\x1b[31mb\nc[/bold]:smile:é"
 FIT = {
     "trainer": {"accelerator": "cpu"},
     "model": {
-        "encoder": {"class_path": "models.Encoder", "init_args": {"inputs": 2, "hidden": [], "features": 2, "eps": 0.1, "seeds": [0]}},
-        "target": {"class_path": "models.EMA"},
+        "encoder": {"class_path": "models.MLP", "init_args": {"inputs": 2, "hidden": [], "features": 2, "eps": 0.1, "seeds": [0]}},
+        "objective": {"class_path": "models.EMA"},
     },
     "data": {"class_path": "datamodules.GaussianPairs", "init_args": {"lam": [1.0, 0.5], "rho": [0.4, 0.9], "updates": 8, "chunk": 2}},
 }  # fmt: skip

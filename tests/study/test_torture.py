@@ -50,8 +50,8 @@ def run(name):
     config = {
         "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Health", "init_args": {"every": 4, "sample": 8}}]},
         "model": {
-            "encoder": {"class_path": "models.Encoder", "init_args": encoder | {"activation": "relu" if noisy else "linear"}},
-            "target": {"class_path": f"models.{target}"}, "lr": 0.05, **model,
+            "encoder": {"class_path": "models.MLP", "init_args": encoder | {"activation": "relu" if noisy else "linear"}},
+            "objective": {"class_path": f"models.{target}"}, "lr": 0.05, **model,
         },
         "data": {"class_path": f"datamodules.{'TemporalPairs' if noisy else 'GaussianPairs'}", "init_args": NOISY if noisy else GAUSSIAN},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""N encoders trained as one: every weight carries a leading stack dimension."""
+"""Deep linear networks and multilayer perceptrons, N as one by batched products."""
 
 from collections.abc import Callable
 from typing import Literal, get_args
@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.encoder import Encoder, Precision
 from models.initialisation import Init, weights
 from models.per_network import per_network
 
-SEEDS = 2**32
 Activation = Literal["linear", "relu", "gelu", "tanh"]
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": nn.functional.relu,
@@ -19,7 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class Encoder(nn.Module):
+class MLP(Encoder):
     """f(x) = W_L s(... s(W_1 x + b_1) ...) + b_L for N networks; a deep linear network has no s and no b.
 
     Args:
@@ -45,9 +45,9 @@ class Encoder(nn.Module):
         eps: float | list[float] = 0.01,
         init: Init = "balanced",
         seeds: list[int] = [0],  # noqa: B006 - LightningCLI shows the default; it is never changed
-        dtype: Literal["float32", "float64"] = "float32",
+        dtype: Precision = "float32",
     ) -> None:
-        super().__init__()
+        super().__init__(inputs, features, seeds, dtype)
         self.sizes = [inputs, *hidden, features]
         if min(self.sizes) < 1:
             raise ValueError(f"every layer needs at least one unit, found widths {self.sizes}")
@@ -57,20 +57,15 @@ class Encoder(nn.Module):
             raise ValueError(f"activation must be one of {', '.join(get_args(Activation))}, found {activation!r}")
         if activation != "linear" and not 1 <= len(hidden) <= 3:
             raise ValueError(f"a {activation} encoder has one to three hidden layers, found {len(hidden)}")
-        if not seeds:
-            raise ValueError("seeds must hold one seed per network, found none")
-        if not 0 <= min(seeds) <= max(seeds) < SEEDS:
-            raise ValueError(f"seeds must be from 0 to {SEEDS - 1:,}, found {min(seeds)} to {max(seeds)}")
         scales = per_network("eps", eps, len(seeds))
-        self.activation, self.eps, self.init, self.seeds = activation, scales, init, list(seeds)
-        self.dtype = getattr(torch, dtype)
+        self.activation, self.eps, self.init = activation, scales, init
         self.layers = nn.ParameterList(w.to(self.dtype) for w in weights(self.seeds, self.sizes, scales, init))
         self.biases = nn.ParameterList(
             torch.zeros(len(seeds), 1, width, dtype=self.dtype) for width in self.sizes[1:] if not self.linear
         )
 
     @property
-    def linear(self) -> bool:
+    def linear(self) -> bool:  # type: ignore[override]
         return self.activation == "linear"
 
     @property
@@ -78,16 +73,10 @@ class Encoder(nn.Module):
         return len(self.layers)
 
     @property
-    def networks(self) -> int:
-        return len(self.seeds)
-
-    @property
     def taps(self) -> list[str]:
-        """Names of what `forward` returns, input side first."""
         return [*(f"hidden{i}" for i in range(1, self.depth)), "features"]
 
     def forward(self, x: Float[Tensor, "S B d"]) -> dict[str, Float[Tensor, "N B _"]]:
-        """Every intermediate by name; S is 1 (one batch for all networks) or N."""
         out = {}
         for i, (name, weight) in enumerate(zip(self.taps, self.layers, strict=True)):
             x = x @ weight.mT
