@@ -114,10 +114,11 @@ def load(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not a readable checkpoint of this project: {wrong}")
     try:
         with warnings.catch_warnings(action="ignore"):  # of kinds of tensors that are refused below
+            warnings.filterwarnings("error", message="Detected pickle protocol")  # another than torch writes
             found = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path}: not a readable checkpoint: holds more than numbers and text, so it is not loaded") from error
-    except (*UNREADABLE, struct.error) as error:  # whatever torch meets in bytes that it did not write
+    except (*UNREADABLE, struct.error, UserWarning) as error:  # whatever torch meets in bytes that it did not write
         raise ValueError(f"{path}: not a readable checkpoint of this project ({type(error).__name__})") from error
     match found:
         case {"state_dict": dict(weights), "config": dict()}:

@@ -343,6 +343,16 @@ def any_checkpoint_is_refused_or_resumed(examples, path, trained, capsys):
     run()
 
 
+def test_a_checkpoint_of_another_pickle_protocol_is_refused(path, study):
+    """Found by changing bytes: torch reads it, with a warning."""
+    content = bytearray(path.read_bytes()[: -len(digest(b""))])
+    content[content.index(b"\x80\x02") + 1] = 0
+    path.write_bytes(bytes(content) + digest(bytes(content)))
+    for command in (("probe", path), ("fit", "--config", "run.yaml")):
+        code, (line,) = study(*command)
+        assert code == 2 and "not a readable checkpoint" in line
+
+
 def test_any_checkpoint_is_refused_or_resumed(path, trained, capsys):
     any_checkpoint_is_refused_or_resumed(10, path, trained, capsys)
 
