@@ -93,6 +93,10 @@ class Learner(LightningModule):
             updates = self.trainer.datamodule.updates  # type: ignore[attr-defined]
         return Schedule(self.schedule, self.warmup, math.inf if updates is None else updates)
 
+    def loss(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], update: int = 0) -> Float[Tensor, "N"]:
+        """Loss of each network in update number `update`: the mean over B pairs."""
+        return self.objective(self.encoder, self.predictor, x, y, update)
+
     def trained(self) -> list[Tensor]:
         """The weights that training moves, those of the encoder first."""
         return [p for p in (*self.encoder.parameters(), *self.predictor.parameters()) if p.requires_grad]
@@ -115,7 +119,7 @@ class Learner(LightningModule):
                 self.losses = population.walk(self.encoder, self.predictor, self.objective, data, optimizer, updates)
                 return
             optimizer.zero_grad(set_to_none=True)
-            loss = self.objective(self.encoder, self.predictor, **data, update=optimizer.updates)
+            loss = self.loss(**data, update=optimizer.updates)
             loss.sum().backward()
             self.losses = loss.detach()
             # Here and not by DDP's hooks: once per update, of which a Lightning step has many, and losses go along.

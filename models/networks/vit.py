@@ -1,5 +1,7 @@
 """A small vision transformer."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -41,7 +43,7 @@ class ViT(nn.Module):
             raise ValueError(f"patch {patch} must divide the side {size}, and heads {heads} the width {width}")
         self.embed = nn.Conv2d(channels, width, patch, patch)
         self.positions = nn.Parameter(0.02 * torch.randn(1, (size // patch) ** 2, width))
-        blocks = [Block(width, heads, qkv_bias=True) for _ in range(depth)]
+        blocks: list[Any] = [Block(width, heads, qkv_bias=True) for _ in range(depth)]
         for block in blocks:
             block.attn.fused_attn = False  # written out: vmap has no rule for the fused one, and would loop over networks
         self.blocks = nn.ModuleList(blocks)

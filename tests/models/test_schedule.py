@@ -101,7 +101,7 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
         optimizer.zero_grad()
         population.loss(stepped.predictor.weight @ product, T, *(moments[m] for m in ("Sxx", "Syx", "Syy"))).sum().backward()
         optimizer.step()
-        stepped.objective.follow(stepped.objective.carried(), list(stepped.encoder.parameters()))
+        stepped.objective.follow(stepped.objective.carried(), list(stepped.encoder.parameters()), 0)
     for one, other in zip(walked.parameters(), stepped.parameters(), strict=True):
         torch.testing.assert_close(one.detach(), other.detach(), rtol=1e-11, atol=1e-13)
 
