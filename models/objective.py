@@ -27,9 +27,6 @@ class Objective(nn.Module, abc.ABC):
         distance: "squared", 1/2 |p - t|^2 summed over dimensions, or "smooth_l1", which is that up to 1 and |p - t| - 1/2 beyond.
         normalized: layer-norm the target over its dimensions, as I-JEPA does (Assran et al. 2023).
         regularizer: a term against collapse, or none.
-
-    Raises:
-        ValueError: an unknown distance.
     """
 
     latent: bool  # the target is made of features (m = k), or is the input (m = d)
@@ -38,8 +35,6 @@ class Objective(nn.Module, abc.ABC):
         self, distance: Distance = "squared", normalized: bool = False, regularizer: Regularizer | None = None
     ) -> None:
         super().__init__()
-        if distance not in ("squared", "smooth_l1"):
-            raise ValueError(f"distance must be squared or smooth_l1, found {distance!r}")
         self.distance, self.normalized, self.regularizer = distance, normalized, regularizer
 
     def attach(self, encoder: Encoder) -> None:
