@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import small_networks as networks
 import torch
 import yaml
 
@@ -47,11 +48,25 @@ def run(updates, processes=1, lr=0.1, chunk=CHUNK, target="EMA", **model):
     return Training("test", "r", config)
 
 
+STACKS = [("convolution", "vicreg"), ("vit", "lejepa"), ("convolution", "teacher")]
+
+
+def stack(processes, network, objective):
+    """The same of other networks, whose regularizers look at the whole batch."""
+    config = {
+        "trainer": {"accelerator": "cpu", "devices": processes, "strategy": "auto" if processes == 1 else "ddp"},
+        "model": networks.model(network, objective, optimizer="adamw", lr=0.002),
+        "data": networks.data(updates=6, chunk=CHUNK),
+    }
+    return Training("test", "r", config)
+
+
 def runs_of(processes):
     """One update of plain SGD, which shows the gradient; and many of all that has a state."""
     one = run(1, processes, lr=1.0, chunk=1, target="Pixels")
     many = run(UPDATES, processes, momentum=0.9, weight_decay=0.01, kappa=2.0, schedule="cosine", warmup=5)
-    return {"one": one, "many": many}
+    networks = {f"{network}-{objective}": stack(processes, network, objective) for network, objective in STACKS}
+    return {"one": one, "many": many, **networks}
 
 
 def started():

@@ -4,6 +4,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import small_networks as networks
 import torch
 
 from study.running.checkpoint import Checkpoint
@@ -70,6 +71,17 @@ def check(made, out, monkeypatch):
     for part in ("state_dict", "optimizer_states", "callbacks", "global_step", "config"):
         assert same(states[0][part], states[1][part]), part
     assert {group["updates"] for group in states[1]["optimizer_states"][0]["param_groups"]} == {UPDATES}
+
+
+@pytest.mark.parametrize("network", networks.NETWORKS)
+@pytest.mark.parametrize("objective", networks.OBJECTIVES)
+def test_so_is_it_for_any_network_and_objective(network, objective, runs, monkeypatch):
+    config = {
+        "trainer": {"accelerator": "cpu", "callbacks": [{"class_path": "study.observers.Health", "init_args": {"every": 6, "sample": 4}}]},
+        "model": networks.model(network, objective, optimizer="adamw"),
+        "data": networks.data(updates=UPDATES, chunk=CHUNK),
+    }  # fmt: skip
+    check(Training("test", "r", config), runs, monkeypatch)
 
 
 @pytest.mark.parametrize("data", DATA)
