@@ -52,10 +52,11 @@ STACKS = [("convolution", "vicreg"), ("vit", "lejepa"), ("convolution", "teacher
 
 
 def stack(processes, network, objective):
-    """The same of other networks, whose regularizers look at the whole batch."""
+    """The same of other networks, whose regularizers look at the whole batch. (AdamW would make steps of the rounding where a
+    gradient is exactly zero, as that of the last bias under VICReg.)"""
     config = {
         "trainer": {"accelerator": "cpu", "devices": processes, "strategy": "auto" if processes == 1 else "ddp"},
-        "model": networks.model(network, objective, optimizer="adamw", lr=0.002),
+        "model": networks.model(network, objective, momentum=0.9, lr=0.002),
         "data": networks.data(updates=6, chunk=CHUNK),
     }
     return Training("test", "r", config)
