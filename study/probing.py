@@ -1,4 +1,4 @@
-"""Probe the frozen features of a checkpoint: every tap of every encoder, with random and raw-pixel baselines beside."""
+"""Probe the frozen features of a checkpoint: every tap of every encoder, random and raw-pixel baselines beside, also on few labels."""
 
 import copy
 import io
