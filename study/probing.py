@@ -147,7 +147,7 @@ def probe(
     for (name, tap), features in sources.items():
         scores = scored(sample, features, NUMBERS if tap in ("raw", "features") else ())
         parts.append(scores.assign(encoder=name, tap=tap))
-    table = pd.concat(parts)[COLUMNS]
+    table = pd.concat(parts).reindex(columns=COLUMNS)  # of no few labels there is no deviation
     folder = path.parent if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "probe.csv", table.to_csv(index=False))
