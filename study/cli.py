@@ -172,7 +172,8 @@ def study_fit(arguments: list[str]) -> int:
 
 
 def study_probe(arguments: list[str]) -> int:
-    """Probe frozen features of a checkpoint: every tap, online and target encoder, random and raw-pixel baselines."""
+    """Probe frozen features of a checkpoint: every tap, online and target encoder, random and raw-pixel baselines; the final
+    features and the pixels on few labels too."""
     parser = parser_of("probe")
     parser.add_argument("checkpoint", type=Path, help="a checkpoint of `study run` or `study fit`")
     parser.add_argument("--images", type=str | None, default=None, help="probe on this image source instead of the run's own")

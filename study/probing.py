@@ -1,10 +1,10 @@
-"""Probe the frozen features of a checkpoint: every tap of every encoder, with random and raw-pixel baselines beside."""
+"""Probe the frozen features of a checkpoint: every tap of every encoder, random and raw-pixel baselines beside, also on few labels."""
 
 import copy
 import io
 import itertools
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from models import Learner
 from study.arguments import essence
 from study.console import Console
 from study.observers.extract import extract
+from study.observers.few import DRAWS, NUMBERS
 from study.observers.probe import Probe, Sample
 from study.report import figures
+from study.report.statistics import interval, spread
 from study.running.capacity import free_bytes
 from study.running.checkpoint import load
 from study.running.files import count, shown, write
@@ -28,6 +30,7 @@ from study.running.local import device_of
 from study.terminal import say
 
 OURS = ("datamodules.", "models.")
+COLUMNS = ["encoder", "tap", "labels", "network", "strength", "validation", "test", "deviation", "n", "mean", "low", "high"]
 
 
 def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[Learner, Learner, NoisyPixels]:
@@ -124,7 +127,9 @@ def probe(
 ) -> pd.DataFrame:
     """Print and save <out>/probe.csv and <out>/probe.png: test accuracy per network, encoder and tap on noisy images.
 
-    The ridge strength is chosen on the validation split; the test split is read once per row.
+    Raw pixels and every encoder's features are probed on few labels too: there, validation and test are a network's means over
+    draws, and deviation is the test accuracy's standard deviation over them. Columns n, mean, low and high hold the interval of
+    the test accuracy over networks. The ridge strength is chosen on the validation split; the test split is read once per encoder.
     """
     changes: dict[str, Any] = {}
     if images is not None:
@@ -136,36 +141,52 @@ def probe(
     on = torch.device(device_of(device))
     sample = Sample.of(data, Probe().counts, on)
     encoders = {**trained.encoders(), "random": untrained.encoder}
-    rows = []
     sources: dict[tuple[str, str], dict[str, torch.Tensor]] = {("pixels", "raw"): sample.views}
     for name, encoder in encoders.items():
         taps = {split: extract(encoder.to(on), x) for split, x in sample.views.items()}
         sources |= {(name, tap): {split: found[tap] for split, found in taps.items()} for tap in encoder.taps}
+    parts = []
     for (name, tap), features in sources.items():
-        ridge = sample.fit(features)
-        test = ridge.accuracy(features["test"], sample.labels["test"])
-        for n in range(len(test)):
-            scores = {"validation": float(ridge.validation[n]), "test": float(test[n])}
-            rows.append({"encoder": name, "tap": tap, "network": n, "strength": float(ridge.strength[n]), **scores})
-    table = pd.DataFrame(rows)
+        scores = scored(sample, features, NUMBERS if tap in ("raw", "features") else ())
+        parts.append(scores.assign(encoder=name, tap=tap))
+    table = pd.concat(parts).reindex(columns=COLUMNS)  # of no few labels there is no deviation
     folder = path.parent if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     write(folder / "probe.csv", table.to_csv(index=False))
     picture = io.BytesIO()
-    figures.probe(table).savefig(picture, format="png", dpi=120)
+    figures.probe(table[table["labels"] == table["labels"].max()]).savefig(picture, format="png", dpi=120)
     write(folder / "probe.png", picture.getvalue())
     show(table, folder, data)
     return table
 
 
+def scored(sample: Sample, features: dict[str, torch.Tensor], numbers: Sequence[int]) -> pd.DataFrame:
+    """One row per number of labels and network, all labels last."""
+    ridge = sample.fit(features)
+    whole = {"strength": ridge.strength, "validation": ridge.validation, "test": sample.test(ridge, features)}
+    few = {labels: vars(found) for labels, found in sample.few(features, numbers).items()}
+    parts = []
+    for labels, columns in [*few.items(), (len(sample.labels["train"]), whole)]:
+        part = (
+            pd.DataFrame({name: values.cpu().numpy() for name, values in columns.items()}).rename_axis("network").reset_index()
+        )
+        mean, low, high = interval(part["test"].to_numpy())
+        parts.append(part.assign(labels=labels, n=len(part), mean=mean, low=low, high=high))
+    return pd.concat(parts).replace([-math.inf, math.inf], math.nan)  # of one network there is no interval
+
+
 def show(table: pd.DataFrame, folder: Path, data: NoisyPixels) -> None:
-    """Print the mean over networks."""
+    """Print means and intervals over networks."""
     console = Console()
     printed = Printed(
-        "encoder", "tap", "networks", "validation, %", "test, %", title=f"linear probe, noisy {data.source} images"
-    )
-    for (name, tap), group in table.groupby(["encoder", "tap"], sort=False):
-        cells = [f"{100 * group[split].mean():.1f}" for split in ("validation", "test")]
-        printed.add_row(str(name), str(tap), str(len(group)), *cells)
+        "encoder", "tap", "labels", "networks", "validation, %", "test, %", "sd over draws",
+        title=f"linear probe, noisy {data.source} images",
+        caption=f"mean ± 95 % Student interval over networks; few labels: mean of {DRAWS} draws, sd of the test accuracy over them",
+    )  # fmt: skip
+    for (name, tap, labels), group in table.groupby(["encoder", "tap", "labels"], sort=False):
+        cells = [spread(100 * group[split].to_numpy(), 1) for split in ("validation", "test")]
+        deviation = group["deviation"].mean()
+        last = "" if math.isnan(deviation) else f"{100 * deviation:.1f}"
+        printed.add_row(str(name), str(tap), f"{labels:,}", str(len(group)), *cells, last)
     console.print(printed)
     console.print(f"saved: {folder / 'probe.csv'} and {folder / 'probe.png'}")

@@ -1,5 +1,6 @@
-"""Linear probe: ridge regression in closed form, so there is no learning rate to argue about."""
+"""Linear probe of the online features over training, with a random encoder and raw pixels beside it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,57 +10,9 @@ from torch import Tensor
 from datamodules import NoisyPixels, Pairs
 from models import Learner
 from study.observers.extract import extract, views
+from study.observers.few import Few, few
 from study.observers.observer import Observer
-
-STRENGTHS = tuple(10.0**e for e in range(-5, 3))  # ridge penalty per sample, on standardised features
-
-
-@dataclass(frozen=True)
-class Ridge:
-    """A fitted probe per network: (features - mean) @ weights + bias, and take the largest."""
-
-    mean: Float[Tensor, "N 1 k"]
-    weights: Float[Tensor, "N k C"]  # for features in their own units
-    bias: Float[Tensor, "C"]
-    strength: Float[Tensor, "N"]
-    validation: Float[Tensor, "N"]
-
-    def accuracy(self, features: Float[Tensor, "N n k"], labels: Int[Tensor, "n"]) -> Float[Tensor, "N"]:
-        """Share of samples, in [0, 1], whose label has the largest output."""
-        return _accuracy(features - self.mean, self.weights, self.bias, labels)
-
-
-def _accuracy(centred: Tensor, weights: Tensor, bias: Tensor, labels: Tensor) -> Float[Tensor, "N"]:
-    return ((centred @ weights + bias).argmax(-1) == labels).double().mean(-1)
-
-
-def fit(
-    features: Float[Tensor, "N n k"],
-    labels: Int[Tensor, "n"],
-    validation: Float[Tensor, "N m k"],
-    validation_labels: Int[Tensor, "m"],
-    classes: int,
-) -> Ridge:
-    """Regress one-hot labels on standardised features; the strength is the one best on the validation split (the
-    strongest of equals). Features without variance get no weight. Sums over samples run in the features' own precision,
-    the k x k problem in float64."""
-    mean = features.mean(1, keepdim=True)
-    centred = features - mean
-    std = centred.double().square().mean(1, keepdim=True).sqrt()
-    std = torch.where(std > 1e-7 * std.amax(-1, keepdim=True).clamp(min=1e-30), std, torch.inf).to(features)
-    standard = centred / std
-    targets = torch.nn.functional.one_hot(labels, classes).to(features)
-    bias = targets.mean(0)
-    eigenvalues, vectors = torch.linalg.eigh((standard.mT @ standard / len(labels)).double())
-    cross = vectors.mT @ (standard.mT @ (targets - bias) / len(labels)).double()
-    strengths = torch.tensor(sorted(STRENGTHS, reverse=True), dtype=torch.float64, device=features.device)
-    spectrum = eigenvalues.clamp(min=0)[..., None] + strengths  # [N, k, strengths]
-    candidates = vectors[None] @ (cross / spectrum.permute(2, 0, 1)[..., None])  # [strengths, N, k, C]
-    candidates = candidates.to(features) / std.mT
-    centred_validation = validation - mean
-    scores = torch.stack([_accuracy(centred_validation, weights, bias, validation_labels) for weights in candidates])
-    best = scores.argmax(0)
-    return Ridge(mean, candidates[best, torch.arange(len(best), device=best.device)], bias, strengths[best], scores.amax(0))
+from study.observers.ridge import Ridge, fit
 
 
 @dataclass(frozen=True)
@@ -81,6 +34,12 @@ class Sample:
     def fit(self, features: dict[str, Tensor]) -> Ridge:
         return fit(features["train"], self.labels["train"], features["validation"], self.labels["validation"], self.classes)
 
+    def few(self, features: dict[str, Tensor], numbers: Sequence[int]) -> dict[int, Few]:
+        return few(features, self.labels, self.classes, numbers)
+
+    def test(self, ridge: Ridge, features: dict[str, Tensor]) -> Float[Tensor, "N"]:
+        return ridge.accuracy(features["test"], self.labels["test"])
+
 
 class Probe(Observer):
     """Probe accuracy of the online features on noisy images, with a random encoder and raw pixels beside it.
@@ -93,10 +52,22 @@ class Probe(Observer):
         train: images to fit on.
         validation: images to choose the ridge strength on.
         test: images to report.
+        labels: numbers of labels at which the final features are probed too, beside all (study.observers.few); those that are
+            not below the number of training images are left out.
     """
 
-    def __init__(self, every: int = 1000, train: int = 8000, validation: int = 2000, test: int = 5000) -> None:
+    def __init__(
+        self,
+        every: int = 1000,
+        train: int = 8000,
+        validation: int = 2000,
+        test: int = 5000,
+        labels: list[int] = [],  # noqa: B006 - LightningCLI shows the default; it is never changed
+    ) -> None:
         super().__init__(every)
+        if labels and min(labels) < 1:
+            raise ValueError(f"labels must be at least 1 each, found {min(labels)}")
+        self.labels = list(labels)
         self.counts = {"train": train, "validation": validation, "test": test}
         for split, count in self.counts.items():
             if count < 1:
@@ -110,21 +81,22 @@ class Probe(Observer):
         assert isinstance(data, NoisyPixels)
         self.sample = Sample.of(data, self.counts, learner.device)
         pixels = self.sample.fit(self.sample.views)
-        N = learner.encoder.networks
+        raw = {"probe/pixels/noisy/validation": pixels.validation, **self.tested("probe/pixels", pixels, self.sample.views)}
         random = {s: extract(learner.encoder, x)["features"] for s, x in self.sample.views.items()}
         return {
-            "probe/pixels/noisy/validation": pixels.validation.expand(N),
-            "probe/pixels/noisy/test": self.test(pixels, self.sample.views).expand(N),
-            "probe/random/features/noisy/test": self.test(self.sample.fit(random), random),
+            **{metric: value.expand(learner.encoder.networks) for metric, value in raw.items()},
+            **self.tested("probe/random/features", self.sample.fit(random), random),
         }
 
-    def test(self, ridge: Ridge, features: dict[str, Tensor]) -> Float[Tensor, "N"]:
-        return ridge.accuracy(features["test"], self.sample.labels["test"])
+    def tested(self, name: str, ridge: Ridge, features: dict[str, Tensor]) -> dict[str, Float[Tensor, "N"]]:
+        """The one look of these features at the test split: fitted on all labels, and on few."""
+        few = {f"{name}/noisy/test-{n}": found.test for n, found in self.sample.few(features, self.labels).items()}
+        return {f"{name}/noisy/test": self.sample.test(ridge, features), **few}
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
         splits = {s: extract(learner.encoder, x)["features"] for s, x in self.sample.views.items()}
         ridge = self.sample.fit(splits)
         metrics = {"probe/online/features/noisy/validation": ridge.validation}
         if last:
-            metrics["probe/online/features/noisy/test"] = self.test(ridge, splits)
+            metrics |= self.tested("probe/online/features", ridge, splits)
         return metrics

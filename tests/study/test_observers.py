@@ -1,6 +1,7 @@
 """Observers measure what they say, and leave training bit-equal."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightning import Trainer
@@ -13,7 +14,7 @@ from study.observers.alignment import distractor_share, gains, learning_times, o
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
 from study.observers.loss import Diverged
-from study.observers.probe import fit
+from study.observers.probe import Sample
 
 TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
 
@@ -35,7 +36,7 @@ def trained(callbacks, target=StopGradient, activation="relu", data=None, lr=1e-
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_weights_are_bit_equal_with_and_without_observers(target, activation):
-    observers = [Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100), Health(4, 20)]
+    observers = [Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100, labels=[30]), Health(4, 20)]
     bare, observed = (trained(callbacks, TARGETS[target], activation) for callbacks in ([], observers))
     for (name, a), (_, b) in zip(bare.state_dict().items(), observed.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
@@ -128,28 +129,6 @@ def test_learning_times_and_rank_correlation():
     assert rank_correlation(torch.ones(1, 4), torch.rand(1, 4)).isnan().all()
 
 
-def test_ridge_equals_the_augmented_least_squares():
-    """Ridge is least squares with sqrt(n s) I appended; fitted network by network."""
-    g = torch.Generator().manual_seed(0)
-    F = torch.randn(2, 300, 6, dtype=torch.float64, generator=g) * torch.logspace(-3, 3, 6, dtype=torch.float64) + 5
-    labels = (F[0, :, 0] > 5).long()
-    ridge = fit(F[:, :200], labels[:200], F[:, 200:], labels[200:], 2)
-    for n in range(2):
-        train = F[n, :200]
-        standard = (train - train.mean(0)) / train.std(0, unbiased=False)
-        targets = torch.nn.functional.one_hot(labels[:200], 2).double()
-        rows = (200 * ridge.strength[n]).sqrt() * torch.eye(6, dtype=torch.float64)
-        w = torch.linalg.lstsq(torch.cat([standard, rows]), torch.cat([targets - targets.mean(0), torch.zeros(6, 2)])).solution
-        torch.testing.assert_close(ridge.weights[n], w / train.std(0, unbiased=False)[:, None], rtol=1e-8, atol=1e-10)
-    assert float(ridge.accuracy(F[:, 200:], labels[200:])[0]) == float(ridge.validation[0]) > 0.8
-
-
-def test_probe_of_collapsed_features_is_chance_not_an_error():
-    labels = torch.arange(100) % 4
-    ridge = fit(torch.ones(1, 100, 3), labels, torch.ones(1, 100, 3), labels, 4)
-    assert float(ridge.validation) == 0.25
-
-
 def test_effective_rank():
     assert float(effective_rank(torch.eye(6)[None] * 3)) == pytest.approx(6)
     assert float(effective_rank(torch.diag(torch.tensor([1.0, 1.0, 0.0]))[None])) == pytest.approx(2)
@@ -178,6 +157,7 @@ def test_every_data_set_has_as_many_features_recorded():
     [
         (lambda: Alignment(every=0), "every must be"),
         (lambda: Probe(train=0), "train must be"),
+        (lambda: Probe(labels=[100, 0]), "labels must be at least 1 each, found 0"),
         (lambda: trained([Alignment(k=9)]), "k must be from 1 to"),
         (lambda: trained([Loss()]), "record into a Table"),
     ],
@@ -191,6 +171,29 @@ def test_probe_needs_labels():
     data = GaussianPairs([1.0] * 48, [0.5] * 48, batch=8, updates=2, chunk=1)
     with pytest.raises(ValueError, match="labelled images"):
         trained([Table(), Probe()], data=data)
+
+
+def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_change_no_other_row():
+    tables, data = (Table(), Table()), pixels(seeds=[4, 5])
+    learner = trained([tables[0], Probe(4, 200, 40, 100, labels=[30, 60, 200, 5000])], data=data)
+    trained([tables[1], Probe(4, 200, 40, 100)], data=pixels(seeds=[4, 5]))
+    few, all_labels = (table.frame() for table in tables)
+    added = few[few["metric"].str.contains("-")]
+    pd.testing.assert_frame_equal(few.drop(added.index).reset_index(drop=True), all_labels, check_exact=True)
+    encoders = {"probe/pixels": 0, "probe/random/features": 0, "probe/online/features": 12}
+    assert {(metric, step) for metric, step in zip(added["metric"], added["step"], strict=True)} == {
+        (f"{name}/noisy/test-{n}", step) for name, step in encoders.items() for n in (30, 60)
+    }
+    sample = Sample.of(data, {"train": 200, "validation": 40, "test": 100}, torch.device("cpu"))
+    untrained = Encoder(48, [12], 8, "relu", eps=0.3, seeds=[0, 1])
+    features = {
+        "probe/pixels": sample.views,
+        "probe/random/features": {split: extract(untrained, x)["features"] for split, x in sample.views.items()},
+        "probe/online/features": {split: extract(learner.encoder, x)["features"] for split, x in sample.views.items()},
+    }
+    for name, splits in features.items():
+        for n, expected in sample.few(splits, [30, 60]).items():
+            assert few[few["metric"] == f"{name}/noisy/test-{n}"]["value"].tolist() == expected.test.tolist()
 
 
 def test_alignment_of_a_nonlinear_encoder_on_gaussian_pairs():

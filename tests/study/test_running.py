@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
+from scipy import stats
 
 from study import cli
 from study.observers.loss import Diverged
@@ -136,18 +138,34 @@ def test_claims_come_from_the_tables(finished, tmp_path, capsys):
     assert f"{table}: damaged, its checksum is not the one in" in err
 
 
-def test_probe_reads_a_checkpoint_alone(finished, tmp_path, capsys):
+def test_probe_reads_a_checkpoint_alone(finished, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
     checkpoint = next(finished.glob("pixels/jepa-mlp-*/checkpoints/last.ckpt"))
     before = {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
     out, _ = study("probe", checkpoint, "--out", tmp_path / "probe", "--device", "cpu", capsys=capsys)
     assert "hidden1" in out and "random" in out and "raw" in out
+    assert "sd over draws" in out and "…" not in out, "a column does not fit"
     table = pd.read_csv(tmp_path / "probe" / "probe.csv")
     assert set(table["encoder"]) == {"pixels", "online", "random"}
     assert (tmp_path / "probe" / "probe.png").exists()
     assert before == {p: p.stat().st_mtime_ns for p in finished.rglob("*") if p.is_file()}
     recorded = pd.read_parquet(checkpoint.parents[1] / "metrics.parquet").query("metric == 'probe/online/features/noisy/test'")
-    mine = table.query("encoder == 'online' and tap == 'features'")["test"]
+    whole = table.query("labels == 240")  # 300 images less their validation fifth
+    mine = whole.query("encoder == 'online' and tap == 'features'")["test"]
     assert mine.tolist() == pytest.approx(recorded["value"].tolist())  # the same sample, the same probe
+    few = table.query("labels != 240")
+    assert set(few["labels"]) == {100}, "300 and more are more than there are"
+    assert set(zip(few["encoder"], few["tap"], strict=True)) == {
+        ("pixels", "raw"),
+        ("online", "features"),
+        ("random", "features"),
+    }
+    assert few["deviation"].notna().all() and whole["deviation"].isna().all() and few["strength"].isna().all()
+    for _, group in table.groupby(["encoder", "tap", "labels"]):
+        mean, (low, high) = group["test"].mean(), stats.t.interval(0.95, 1, group["test"].mean(), stats.sem(group["test"]))
+        assert group[["n", "mean", "low", "high"]].to_numpy() == pytest.approx(
+            np.tile([2, mean, low, high], (2, 1)), nan_ok=True
+        )
 
 
 def test_fit_takes_a_runs_configuration(tmp_path, capsys, monkeypatch):

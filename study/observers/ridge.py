@@ -1,0 +1,67 @@
+"""Ridge regression in closed form, so there is no learning rate to argue about."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+STRENGTHS = tuple(10.0**e for e in range(-5, 3))  # ridge penalty per sample, on standardised features
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """A fitted probe per network: (features - mean) @ weights + bias, and take the largest."""
+
+    mean: Float[Tensor, "N 1 k"]
+    weights: Float[Tensor, "N k C"]  # for features in their own units
+    bias: Float[Tensor, "C"]
+    strength: Float[Tensor, "N"]
+    validation: Float[Tensor, "N"]
+
+    def accuracy(self, features: Float[Tensor, "N n k"], labels: Int[Tensor, "n"]) -> Float[Tensor, "N"]:
+        """Share of samples, in [0, 1], whose label has the largest output."""
+        return _accuracy(features - self.mean, self.weights, self.bias, labels)
+
+
+def _accuracy(centred: Tensor, weights: Tensor, bias: Tensor, labels: Tensor) -> Float[Tensor, "N"]:
+    return ((centred @ weights + bias).argmax(-1) == labels).double().mean(-1)
+
+
+def fit(
+    features: Float[Tensor, "N n k"],
+    labels: Int[Tensor, "n"],
+    validation: Float[Tensor, "N m k"],
+    validation_labels: Int[Tensor, "m"],
+    classes: int,
+) -> Ridge:
+    """Regress one-hot labels on standardised features; the strength is the one best on the validation split (the
+    strongest of equals). Features without variance get no weight.
+
+    With X the standardised features and Y the centred targets, the weights are (X^T X / n + s)^{-1} X^T Y / n, which is
+    X^T (X X^T / n + s)^{-1} Y / n: the dual, solved where there are fewer samples than features. Gram matrices are summed in
+    the features' own precision, the smaller of the two problems is solved in float64.
+    """
+    n, k = features.shape[1:]
+    dual = n < k
+    mean = features.mean(1, keepdim=True)
+    centred = features - mean
+    std = centred.double().square().mean(1, keepdim=True).sqrt()
+    std = torch.where(std > 1e-7 * std.amax(-1, keepdim=True).clamp(min=1e-30), std, torch.inf).to(features)
+    standard = centred / std
+    targets = torch.nn.functional.one_hot(labels, classes).to(features)
+    bias = targets.mean(0)
+    rows = standard if dual else standard.mT
+    eigenvalues, vectors = torch.linalg.eigh((rows @ rows.mT / n).double())
+    right = targets - bias if dual else standard.mT @ (targets - bias)
+    cross = vectors.mT @ (right / n).double()
+    strengths = torch.tensor(sorted(STRENGTHS, reverse=True), dtype=torch.float64, device=features.device)
+    spectrum = eigenvalues.clamp(min=0)[..., None] + strengths  # [N, min(n, k), strengths]
+    candidates = vectors[None] @ (cross / spectrum.permute(2, 0, 1)[..., None])  # [strengths, N, min(n, k), C]
+    if dual:
+        candidates = torch.einsum("Nnk,sNnC->sNkC", standard.double(), candidates)
+    candidates = candidates.to(features) / std.mT
+    centred_validation = validation - mean
+    scores = torch.stack([_accuracy(centred_validation, weights, bias, validation_labels) for weights in candidates])
+    best = scores.argmax(0)
+    return Ridge(mean, candidates[best, torch.arange(len(best), device=best.device)], bias, strengths[best], scores.amax(0))
