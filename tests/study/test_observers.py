@@ -87,7 +87,7 @@ def test_distractor_share_is_the_share_of_variance():
     data.setup()
     stack = Encoder(48, [], 5, eps=1.0, seeds=[1], dtype="float64")
     (moments,) = data.moments()
-    share = distractor_share(matrix(stack), moments.Sxx[None], data.D_SdK.double(), 2.0)
+    share = distractor_share(matrix(stack), moments.Sxx[None], data.noise.D_SdK.double(), 2.0)
     other = pixels(batch=20_000, seeds=[3], amplitude=0.0)  # the same pairs without the distractor
     other.setup()
     variances = []
