@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from datamodules import GaussianPairs, Moments, NoisyPixels
 from models import EMA, Encoder, Learner, Pixels, StopGradient
-from study.observers import Alignment, Health, Loss, Probe, Table
+from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
 from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
@@ -35,13 +35,15 @@ def trained(callbacks, target=StopGradient, activation="relu", data=None, lr=1e-
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_weights_are_bit_equal_with_and_without_observers(target, activation):
-    observers = [Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100), Health(4, 20)]
+    observers = [Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100), Distractor(4, 200, 40), Health(4, 20)]
     bare, observed = (trained(callbacks, TARGETS[target], activation) for callbacks in ([], observers))
     for (name, a), (_, b) in zip(bare.state_dict().items(), observed.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
     table = observers[0].frame()
     assert set(table["step"]) == {0, 4, 8, 12}
-    assert {"probe/online/features/noisy/test", "linear/distractor", "linear/order/rho"} <= set(table["metric"])
+    assert {"probe/online/features/noisy/test", "linear/distractor", "distractor/share", "linear/order/rho"} <= set(
+        table["metric"]
+    )
     # The test split is read once per encoder.
     assert (table[table["metric"] == "probe/online/features/noisy/test"]["step"] == 12).all()
     assert (table[table["metric"] == "probe/random/features/noisy/test"]["step"] == 0).all()
