@@ -6,14 +6,14 @@ import torch
 from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
-from datamodules import memory, random
+from datamodules import memory, noise, random
 from datamodules.images import Source, Split, files, load
 from datamodules.messages import printable
 from datamodules.moments import Moments
+from datamodules.noise import FLIPS, ROWS, Kind, Noise
 from datamodules.order import balanced
 from datamodules.pairs import EVALUATION, Batch, Pairs
 
-DIRECTIONS, ROWS, FLIPS, DISTRACTOR, NOISE = range(5)  # streams of random numbers
 FLOATS_AT_ONCE, ROWS_AT_ONCE = 2**25, 4096
 ENOUGH = 7  # images of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
 
@@ -35,6 +35,9 @@ class NoisyPixels(Pairs):
         count: how many images of each split to use at most, the classes in their proportions (datamodules.order); a fifth of
             the training images is the validation split, unless the source has one.
         directions: K, number of distractor directions.
+        distractor: what they are: "global", random in all pixels; "patch", K / P random patterns, the same in each of the P
+            patches of 4 x 4 pixels, with coefficients of its own; "smooth", the K images of lowest frequency (DCT-II) in one
+            colour, the same for all seeds.
         amplitude: A >= 0.
         gamma: correlation of the distractor between the views, in [0, 1].
         sigma: standard deviation of the independent pixel noise, > 0.
@@ -58,6 +61,7 @@ class NoisyPixels(Pairs):
         size: int = 16,
         count: int = 20_000,
         directions: int = 128,
+        distractor: Kind = "global",
         amplitude: float = 14.0,
         gamma: float = 0.4,
         sigma: float = 0.05,
@@ -72,7 +76,6 @@ class NoisyPixels(Pairs):
         checks = {
             f"size must be at least 1, found {size}": size >= 1,
             f"count must be at least 10, found {count}": count >= 10,
-            f"directions must be from 1 to {self.inputs} (the pixels), found {directions}": 1 <= directions <= self.inputs,
             f"amplitude must be finite and not negative, found {amplitude}": 0 <= amplitude < float("inf"),
             f"gamma must lie in [0, 1], found {gamma}": 0 <= gamma <= 1,
             f"sigma must be finite and positive, found {sigma}": 0 < sigma < float("inf"),
@@ -82,8 +85,9 @@ class NoisyPixels(Pairs):
         for message, fine in checks.items():
             if not fine:
                 raise ValueError(message)
+        noise.check(distractor, size, directions)
         self.source, self.root, self.download = images, root, download
-        self.size, self.count, self.directions = size, count, directions
+        self.size, self.count, self.directions, self.distractor = size, count, directions, distractor
         self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
         self.seeds, self.sets = list(seeds), len(seeds)
         self._pixels: dict[str, Tensor] = {}
@@ -97,8 +101,8 @@ class NoisyPixels(Pairs):
             4 * self.sets * self.inputs * self.directions * 4,  # float32; the decomposition's factors and work lie beside it
             "give a smaller --size or fewer --directions",
         )
-        keys = [random.key(s, DIRECTIONS) for s in self.seeds]
-        self.D_SdK = torch.linalg.qr(random.normal(keys, self.inputs, self.directions))[0]
+        D_SdK = noise.directions(self.distractor, self.seeds, self.size, self.directions)
+        self.noise = Noise(D_SdK, self.seeds, self.amplitude, self.gamma, self.sigma)
         loaded = load(self.source, self.root, self.download)
         side = loaded["train"].images.shape[-2:]
         if side[0] != side[1] or side[0] % self.size:
@@ -163,30 +167,10 @@ class NoisyPixels(Pairs):
 
     def _to(self, device: torch.device) -> None:
         """Everything training reads lives on the device; moved there once."""
-        if self.D_SdK.device != device:
-            self.D_SdK, self._mean_d = self.D_SdK.to(device), self._mean_d.to(device)
+        if self._mean_d.device != device:
+            self.noise, self._mean_d = self.noise.to(device), self._mean_d.to(device)
             self._pixels = {name: v.to(device) for name, v in self._pixels.items()}
             self._labels = {name: v.to(device) for name, v in self._labels.items()}
-
-    def _views(
-        self, image: Float[Tensor, "S B d"], keys: list[tuple[int, int]], D: Float[Tensor, "S d K"], first: int = 0
-    ) -> tuple[Float[Tensor, "S B d"], Float[Tensor, "S B d"]]:
-        """Two noisy views of the images; `keys` holds the keys of distractor and pixel noise per data set."""
-        d, K, B = self.inputs, self.directions, image.shape[1]
-        distractor, noise = zip(*keys, strict=True)
-        z = random.normal(list(distractor), B, 3 * K, first, image.device)
-        n = random.normal(list(noise), B, 2 * d, first, image.device)
-        common, own = z[..., :K] * self.gamma**0.5, (1 - self.gamma) ** 0.5
-        x, y = (
-            torch.baddbmm(
-                n[..., side * d : (side + 1) * d].mul_(self.sigma).add_(image), common + own * e, D.mT, alpha=self.amplitude
-            )
-            for side, e in enumerate((z[..., K : 2 * K], z[..., 2 * K :]))
-        )
-        return x, y
-
-    def _keys(self, update: int, seeds: list[int]) -> list[tuple[int, int]]:
-        return [(random.key(s, DISTRACTOR, update), random.key(s, NOISE, update)) for s in seeds]
 
     def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Batch:
         self._to(device)
@@ -198,7 +182,7 @@ class NoisyPixels(Pairs):
             flips = [random.key(s, FLIPS, update) for s in self.seeds]
             chosen = random.uniform(flips, count, 1, first, device) < 0.5
             image_SBd = torch.where(chosen, self._flipped(image_SBd), image_SBd)
-        x, y = self._views(image_SBd, self._keys(update, self.seeds), self.D_SdK, first)
+        x, y = self.noise.views(image_SBd, update, first)
         return {"x": x, "y": y}
 
     def _scaled(self, pixels: Tensor) -> Tensor:
@@ -216,10 +200,17 @@ class NoisyPixels(Pairs):
     ) -> tuple[Float[Tensor, "B d"], Float[Tensor, "B d"]]:
         self._to(device)
         image = self._scaled(self._pixels[split][first:last])
-        x, y = self._views(
-            image[None], self._keys(EVALUATION[split], self.seeds[index : index + 1]), self.D_SdK[index : index + 1], first
-        )
+        x, y = self.noise.of(index).views(image[None], EVALUATION[split], first)
         return x[0], y[0]
+
+    def coordinates(
+        self, split: str, index: int, first: int, last: int, device: torch.device
+    ) -> dict[str, Float[Tensor, "B f"]]:
+        """What the views x of `evaluation` were made of, beside image and white noise: "distractor", the coefficients a."""
+        self._to(device)
+        rows = len(self._pixels[split][first:last])
+        a, _ = self.noise.of(index).coefficients(EVALUATION[split], rows, first)
+        return {"distractor": self.amplitude * a[0]}
 
     def moments(self) -> list[Moments]:
         """Moments of the training pairs, one per seed: streamed over the images, exact in the noise."""
@@ -229,6 +220,6 @@ class NoisyPixels(Pairs):
         if self.flip:
             columns = self._flipped(torch.arange(self.inputs, device=S.device)[None])[0]
             S = (S + S[columns][:, columns]) / 2
-        DD = self.D_SdK.double() @ self.D_SdK.double().mT * self.amplitude**2
-        Sxx = S + DD + self.sigma**2 * torch.eye(self.inputs, dtype=S.dtype, device=S.device)
+        DD, white = self.noise.covariances()
+        Sxx = S + DD + white
         return [Moments(full, S + self.gamma * D, full) for full, D in zip(Sxx, DD, strict=True)]

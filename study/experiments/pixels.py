@@ -28,6 +28,7 @@ from study.theory.flow import Objective
 
 if TYPE_CHECKING:
     from datamodules.images import Source
+    from datamodules.noise import Kind
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
@@ -50,6 +51,7 @@ class Pixels(Experiment):
         size: side of the reduced images in pixels.
         count: training images at most.
         directions: number K of distractor directions.
+        distractor: what they are: random in all pixels (global), patterns of single patches (patch), or low frequencies (smooth).
         amplitude: standard deviation A of the distractor, in pixel standard deviations.
         gamma: correlation of the distractor between the views, in [0, 1]; its rho.
         sigma: standard deviation of the independent pixel noise.
@@ -68,6 +70,7 @@ class Pixels(Experiment):
     size: int = 16
     count: int = 20_000
     directions: int = 128
+    distractor: "Kind" = "global"
     amplitude: float = 14.0
     gamma: float = 0.4
     sigma: float = 0.05
@@ -80,6 +83,10 @@ class Pixels(Experiment):
         check_count("size", self.size, most=1024)
         check_count("count", self.count, least=10, most=10**9)
         check_count("directions", self.directions, most=3 * self.size**2)  # the pixels
+        if self.distractor != "global":
+            from datamodules.noise import check  # and torch, which a list of experiments does without
+
+            check(self.distractor, self.size, self.directions)
         for name in ("updates", "batch", "seeds"):
             check_count(name, getattr(self, name))
         if not 0 <= self.amplitude < math.inf:
@@ -119,8 +126,8 @@ class Pixels(Experiment):
                 "class_path": "datamodules.NoisyPixels",
                 "init_args": {
                     "images": self.images, "root": None if self.root is None else str(self.root), "download": self.download,
-                    "size": self.size, "count": self.count, "directions": self.directions, "amplitude": self.amplitude,
-                    "gamma": self.gamma, "sigma": self.sigma, "batch": self.batch, "updates": self.updates,
+                    "size": self.size, "count": self.count, "directions": self.directions, "distractor": self.distractor,
+                    "amplitude": self.amplitude, "gamma": self.gamma, "sigma": self.sigma, "batch": self.batch, "updates": self.updates,
                     "seeds": data, "chunk": 25,
                 },
             },

@@ -145,7 +145,7 @@ class Alignment(Observer):
             rows = top_rows(map_Nkd, self.root_Sdd, self.k)
             metrics |= {f"{name}/overlap/{by}": overlap(rows, basis) for by, basis in self.bases.items()}
             if isinstance(data, NoisyPixels):
-                D_SdK = data.D_SdK.to(map_Nkd)
+                D_SdK = data.noise.D_SdK.to(map_Nkd)
                 metrics[f"{name}/distractor"] = distractor_share(map_Nkd, self.Sxx_Sdd, D_SdK, data.amplitude)
             if name == "linear":
                 self.history.append(gain.cpu())

@@ -90,7 +90,7 @@ def test_noise_has_the_stated_covariance_and_rho(noisy):
         scale = float(exact.Sxx.diagonal().mean())
         for name in ("Sxx", "Syx", "Syy"):
             torch.testing.assert_close(getattr(measured, name), getattr(exact, name), rtol=0, atol=0.05 * scale)
-        D = noisy.D_SdK[s].double()
+        D = noisy.noise.D_SdK[s].double()
         torch.testing.assert_close(D.T @ D, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-5)
         images = torch.einsum("nd,dk->nk", noisy.clean("train").double(), D).square().mean(0)
         torch.testing.assert_close((D.T @ exact.Syx @ D).diagonal(), 0.4 * 9 + images, rtol=1e-4, atol=1e-4)

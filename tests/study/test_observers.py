@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from datamodules import GaussianPairs, Moments, NoisyPixels
 from models import EMA, MLP, Learner, Pixels, StopGradient
-from study.observers import Alignment, Health, Loss, Probe, Table
+from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
 from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
@@ -36,13 +36,17 @@ def trained(callbacks, target=StopGradient, activation="relu", data=None, lr=1e-
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_weights_are_bit_equal_with_and_without_observers(target, activation):
-    observers = [Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100, labels=[30]), Health(4, 20)]
+    observers = [
+        Table(), Loss(4), Alignment(4, k=3), Probe(4, 200, 40, 100, labels=[30]), Distractor(4, 200, 40), Health(4, 20),
+    ]  # fmt: skip
     bare, observed = (trained(callbacks, TARGETS[target], activation) for callbacks in ([], observers))
     for (name, a), (_, b) in zip(bare.state_dict().items(), observed.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
     table = observers[0].frame()
     assert set(table["step"]) == {0, 4, 8, 12}
-    assert {"probe/online/features/noisy/test", "linear/distractor", "linear/order/rho"} <= set(table["metric"])
+    assert {"probe/online/features/noisy/test", "linear/distractor", "distractor/share", "linear/order/rho"} <= set(
+        table["metric"]
+    )
     # The test split is read once per encoder.
     assert (table[table["metric"] == "probe/online/features/noisy/test"]["step"] == 12).all()
     assert (table[table["metric"] == "probe/random/features/noisy/test"]["step"] == 0).all()
@@ -88,7 +92,7 @@ def test_distractor_share_is_the_share_of_variance():
     data.setup()
     stack = MLP(48, [], 5, eps=1.0, seeds=[1], dtype="float64")
     (moments,) = data.moments()
-    share = distractor_share(matrix(stack), moments.Sxx[None], data.D_SdK.double(), 2.0)
+    share = distractor_share(matrix(stack), moments.Sxx[None], data.noise.D_SdK.double(), 2.0)
     other = pixels(batch=20_000, seeds=[3], amplitude=0.0)  # the same pairs without the distractor
     other.setup()
     variances = []
@@ -185,7 +189,7 @@ def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_c
         (f"{name}/noisy/test-{n}", step) for name, step in encoders.items() for n in (30, 60)
     }
     sample = Sample.of(data, {"train": 200, "validation": 40, "test": 100}, torch.device("cpu"))
-    untrained = Encoder(48, [12], 8, "relu", eps=0.3, seeds=[0, 1])
+    untrained = MLP(48, [12], 8, "relu", eps=0.3, seeds=[0, 1])
     features = {
         "probe/pixels": sample.views,
         "probe/random/features": {split: extract(untrained, x)["features"] for split, x in sample.views.items()},
