@@ -77,7 +77,7 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
         made = parser.instantiate_classes(parser.parse_object({"model": model, "data": data | {"init_args": options}}))
         trained, images = made["model"], made["data"]
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
-        raise ValueError(f"{path}: its configuration is impossible: {essence(str(error))}") from error
+        raise ValueError(f"{path}: its configuration is impossible: {shown(essence(str(error)))}") from error
     if not isinstance(images, NoisyPixels):
         raise ValueError(f"{path}: trained on {type(images).__name__}; a probe needs labelled images")
     untrained = copy.deepcopy(trained)
