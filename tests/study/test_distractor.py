@@ -6,7 +6,7 @@ import torch
 from lightning import Trainer
 
 from datamodules import GaussianPairs, NoisyPixels
-from models import Encoder, Learner, StopGradient
+from models import MLP, Learner, StopGradient
 from study.observers import Distractor, Table
 from study.observers.alignment import distractor_share
 from study.observers.distractor import r2
@@ -16,7 +16,7 @@ from study.observers.extract import matrix
 def measured(data, activation="relu", observer=None):
     """The observer's metrics of an encoder that has not learned, by name [N]; and the encoder."""
     table = Table()
-    learner = Learner(Encoder(48, [12], 8, activation, eps=0.3, seeds=[0, 1]), StopGradient(), 1e-12, momentum=0.9)
+    learner = Learner(MLP(48, [12], 8, activation, eps=0.3, seeds=[0, 1]), StopGradient(), 1e-12, momentum=0.9)
     quietly = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(max_epochs=1, accelerator="cpu", callbacks=[table, observer or Distractor(4)], **quietly)
     trainer.fit(learner, datamodule=data)
