@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from lightning import LightningModule
 from torch import Tensor
 
-from models import population
+from models import exact
 from models.distributed import average
 from models.encoder import Encoder
 from models.objective import EMA, Objective
@@ -116,7 +116,7 @@ class Learner(LightningModule):
             data = {name: value.to(self.encoder.dtype) for name, value in made.items()}
             if "Sxx" in data:
                 updates = 1 + sum(1 for _ in batches)
-                self.losses = population.walk(self.encoder, self.predictor, self.objective, data, optimizer, updates)
+                self.losses = exact.walk(self.encoder, self.predictor, self.objective, data, optimizer, updates)
                 return
             optimizer.zero_grad(set_to_none=True)
             loss = self.loss(**data, update=optimizer.updates)

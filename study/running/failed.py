@@ -10,6 +10,14 @@ from typing import Any
 from study.running.files import count, number, read_json, shown, write
 
 
+class Stalled(ArithmeticError):
+    """An integration could not go on; says when and in which network."""
+
+    def __init__(self, reason: str, network: int, time: float) -> None:
+        super().__init__(reason)
+        self.network, self.time = network, time
+
+
 def failure(error: Exception) -> dict[str, Any]:
     """What `error_of` makes an error of."""
     match error:
@@ -33,8 +41,6 @@ def error_of(failed: dict[str, Any]) -> Exception:
 
             return Diverged(failed["update"], failed["network"], failed["lr"])
         case "Stalled":
-            from study.running.integration import Stalled
-
             return Stalled(failed["reason"], failed["network"], failed["time"])
         case "ValueError":
             return ValueError(failed["reason"])

@@ -18,7 +18,7 @@ from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
 from study.observers.alignment import gains
 from study.running.capacity import Need, widths
-from study.running.failed import forget, write_failure
+from study.running.failed import Stalled, forget, write_failure
 from study.running.lock import check_held
 from study.running.options import check_sizes
 from study.running.result import Result
@@ -32,14 +32,6 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 NOTED = 500  # steps of an ordinary integration
 REQUIRED = {"objective", "encoder", "data", "until"}
-
-
-class Stalled(ArithmeticError):
-    """An integration could not go on; says when and in which network."""
-
-    def __init__(self, reason: str, network: int, time: float) -> None:
-        super().__init__(reason)
-        self.network, self.time = network, time
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 
 from study.observers.loss import Diverged
 from study.running.capacity import Need
-from study.running.integration import Stalled
+from study.running.failed import Stalled
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
 

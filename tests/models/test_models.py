@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules import GaussianPairs
-from models import EMA, MLP, Learner, Pixels, StopGradient, population
+from models import EMA, MLP, Learner, Pixels, StopGradient, exact, population
 from models.optimizers import SGD, AdamW
 
 DECAY = torch.tensor([0.1, 0.1], dtype=torch.float64)
@@ -192,7 +192,7 @@ def test_walking_in_blocks_is_the_same_as_stepping_together(target, options, siz
     moments = data.pairs(0, torch.device("cpu"))
     ends = []
     for block, chunks in ((5, (1,) * 9), (size, (6, 3))):
-        monkeypatch.setattr(population, "block_size", lambda *_, block=block: block)
+        monkeypatch.setattr(exact, "block_size", lambda *_, block=block: block)
         stack = MLP(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")
         learner = Learner(stack, target(), [0.01, 0.02, 0.03, 0.04, 0.05], **options)
         optimizer = learner.configure_optimizers()

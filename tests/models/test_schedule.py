@@ -8,7 +8,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, SequentialLR
 
 from datamodules import GaussianPairs
-from models import EMA, MLP, Learner, Pixels, StopGradient, population
+from models import EMA, MLP, Learner, Pixels, StopGradient, exact, population
 from models.optimizers import SGD, AdamW
 from models.schedule import Schedule
 
@@ -81,7 +81,7 @@ def test_a_walk_is_on_the_schedule(target, options, size, monkeypatch):
     data = GaussianPairs([1.0, 0.8, 0.5], [0.9, 0.4, 0.7], basis="rotated")
     data.setup()
     moments = data.pairs(0, torch.device("cpu"))
-    monkeypatch.setattr(population, "block_size", lambda *_: size)
+    monkeypatch.setattr(exact, "block_size", lambda *_: size)
     learners = []
     for _ in range(2):
         stack = MLP(3, [4], 2, eps=0.3, init="normal", seeds=[0, 1, 2, 3, 4], dtype="float64")

@@ -12,7 +12,8 @@ from datamodules import GaussianPairs, Moments, TemporalPairs
 from models.gradient_flow import GradientFlow
 from study.experiments.linear import HALF, read
 from study.experiments.phases import Phases
-from study.running.integration import Integration, Stalled
+from study.running.failed import Stalled
+from study.running.integration import Integration
 from study.theory import exact, flow
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Stopped, attempt, integrate
