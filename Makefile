@@ -18,6 +18,7 @@ test-all: lint
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 # --no-compile: byte code is made on first use, for the few files that are used.

@@ -17,7 +17,7 @@ from study.terminal import discard, escaped, prepare, say
 if TYPE_CHECKING:
     from study.arguments import Parser
     from study.experiments.base import Claim
-    from study.running.launcher import Launcher
+    from study.launch.launcher import Launcher
 
 COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
 
@@ -52,8 +52,8 @@ def study_run(arguments: list[str]) -> int:
     experiments on linear networks, at their defaults."""
     from study.arguments import Parser
     from study.experiments import EXPERIMENTS, LINEAR
-    from study.running import local, slurm
-    from study.running.cluster import Cluster, add_options, take_cluster
+    from study.launch import local, slurm
+    from study.launch.cluster import Cluster, add_options, take_cluster
 
     names = ", ".join([*EXPERIMENTS, "linear"])
     if arguments[:1] in (["-h"], ["--help"]):
@@ -89,7 +89,7 @@ def study_run(arguments: list[str]) -> int:
 def study_status(arguments: list[str]) -> int:
     """What became of every run, of one experiment or of all: queued, running, done, failed and why, or unknown
     where the queue of its job cannot be asked."""
-    from study.running.status import STATES, Runs
+    from study.launch.status import STATES, Runs
 
     parser = parser_of("status")
     parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
@@ -104,7 +104,7 @@ def study_status(arguments: list[str]) -> int:
 
 def study_cancel(arguments: list[str]) -> int:
     """End the runs that are queued or running, of one experiment or of all; `study run` goes on with them."""
-    from study.running.status import Runs, cancel
+    from study.launch.status import Runs, cancel
 
     parser = parser_of("cancel")
     parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
@@ -122,9 +122,9 @@ def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, laun
     """Run experiments, then write claims and page from all that is under `out`."""
     from study.console import Console
     from study.experiments import EXPERIMENTS
+    from study.launch import store
+    from study.launch.launcher import perform
     from study.report import board, page
-    from study.running import store
-    from study.running.launcher import perform
 
     console = Console()
     device, done = launcher.device(device), set()
@@ -199,8 +199,8 @@ def study_claims(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args(arguments)
     from study.experiments.verdict import REFUTED
+    from study.launch import store
     from study.report import summary
-    from study.running import store
 
     made = summary.claims(store.records(options.out))
     if options.json:
@@ -233,7 +233,7 @@ def study_reproduce(arguments: list[str]) -> int:
     parser = parser_of("reproduce")
     add_out(parser, device=True)
     options = parser.parse_args(arguments)
-    from study.running.local import Local
+    from study.launch.local import Local
 
     run_experiments([("dynamics", {}), ("pixels", {})], options.out, options.device, Local())
     return 0
@@ -249,8 +249,8 @@ def study_bench(arguments: list[str]) -> int:
     from study import bench
     from study.bench.show import show
     from study.console import Console
-    from study.running.files import strict_json
-    from study.running.local import device_of
+    from study.files import strict_json
+    from study.launch.local import device_of
     from study.running.training import quiet
 
     quiet()

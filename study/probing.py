@@ -15,18 +15,18 @@ from rich.table import Table as Printed
 
 from datamodules import NoisyPixels, Pairs
 from models import Learner
+from study import figures
 from study.arguments import essence
 from study.console import Console
+from study.files import count, shown, write
+from study.launch.local import device_of
 from study.observers.extract import extract
 from study.observers.few import DRAWS, NUMBERS
 from study.observers.probe import Probe, Sample
-from study.report import figures
-from study.report.statistics import interval, spread
 from study.running.capacity import free_bytes
 from study.running.checkpoint import load
-from study.running.files import count, shown, write
 from study.running.inputs import classes
-from study.running.local import device_of
+from study.statistics import interval, spread
 from study.terminal import say
 
 OURS = ("datamodules.", "models.")

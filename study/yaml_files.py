@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from study.running.files import content, shown
+from study.files import content, shown
 
 DEEPEST = 64  # levels of a document
 REPEATED = 1_000_000  # values that the aliases of a document may stand for

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
 from study.experiments.verdict import Region
-from study.report.statistics import binomial
+from study.statistics import binomial
 from study.theory import exact, flow
 from study.theory.flow import Objective
 
@@ -134,7 +134,7 @@ class Bottleneck(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         lam, rho = self.features()
         kept = {(o, L): self.sets(results, o, L)["kept"] for o in OBJECTIVES for L in DEPTHS}

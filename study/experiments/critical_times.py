@@ -145,7 +145,7 @@ class CriticalTimes(LinearExperiment):
         return exact.critical_time(objective, 1.0, RHO, depth, SMALL[:, None], FRACTION) - leading
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         measured = {(o, L): read(results[f"{o}-L{L}"], f"crossing/{HALF}") for o in OBJECTIVES for L in EPS}
         caption = (

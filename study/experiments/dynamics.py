@@ -179,7 +179,7 @@ class Dynamics(Experiment):
         return [slow, order]
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         panels = {(o, L): self.gains(results, o, L) for o, L in self.roles()}
         base = {s: next(i for i, (_, t, m) in enumerate(self.networks()) if t == s and m == 1) for s in SETS}

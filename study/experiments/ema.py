@@ -119,7 +119,7 @@ class Ema(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         panels = {}
         for L in DEPTHS:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
 from study.experiments.verdict import Region
-from study.report.statistics import binomial
+from study.statistics import binomial
 from study.theory import asymptotic, exact
 from study.theory.flow import Objective
 
@@ -137,7 +137,7 @@ class Flips(LinearExperiment):
         ]
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         depths = {
             "exact theory": flip_depth(self.predicted("jepa") < 1),

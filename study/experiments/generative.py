@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, integration, read
 from study.experiments.verdict import Region
-from study.report.statistics import binomial
 from study.running.run import Run
+from study.statistics import binomial
 from study.theory import exact, flow, generative
 from study.theory.flow import Objective
 
@@ -138,7 +138,7 @@ class Generative(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         shares = {
             model: {

@@ -20,8 +20,8 @@ from scipy.stats import spearmanr
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, OBJECTIVES, LinearExperiment, integration, read
 from study.experiments.verdict import Region, around
-from study.report.statistics import interval
 from study.running.run import Run
+from study.statistics import interval
 from study.theory import exact, flow
 from study.theory.flow import Objective
 
@@ -122,7 +122,7 @@ class Noncommuting(LinearExperiment):
         ]
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         panels = {
             (o, L): (self.times(o, L), read(results[f"{o}-L{L}"], f"crossing/{FRACTION:g} of final"))

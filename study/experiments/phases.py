@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, read
 from study.experiments.verdict import Region, above
-from study.report.statistics import binomial
+from study.statistics import binomial
 from study.theory import exact
 from study.theory.flow import Objective
 
@@ -120,7 +120,7 @@ class Phases(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         x, y = np.linspace(*RHO_B, 121), np.linspace(*LAM_A, 121)
         lam, rho = features(y[:, None], x[None, :])

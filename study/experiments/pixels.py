@@ -22,8 +22,8 @@ import numpy as np
 from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count, curves, final
 from study.experiments.linear import TARGETS
 from study.experiments.verdict import Region, above
-from study.report.statistics import interval, spread
 from study.running.run import Run
+from study.statistics import interval, spread
 from study.theory.flow import Objective
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Pixels(Experiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         finals = {(o, e): results[f"{o}-{e}"] for e in ENCODERS for o in TARGETS}
         probe = {k: curves(r, VALIDATION)[::2] for k, r in finals.items()}

@@ -113,7 +113,7 @@ class PredictorRate(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         kappa = np.logspace(-1, 3, 200)
         panels = {}

@@ -31,8 +31,8 @@ from study.experiments.linear import (
     training,
 )
 from study.experiments.verdict import Region
-from study.report.statistics import interval
 from study.running.run import Run
+from study.statistics import interval
 from study.theory import exact, flow
 from study.theory.flow import Objective
 
@@ -143,7 +143,7 @@ class Robustness(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         found = {v: {o: self.correlations(results, o, v) for o in OBJECTIVES} for v in (*INITS, *OPTIMISERS)}
         caption = (

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
 from study.experiments.linear import FRACTION, HALF, LinearExperiment, read
 from study.experiments.verdict import around, below
-from study.report.statistics import interval
 from study.running.run import Run
+from study.statistics import interval
 from study.theory import exact, flow
 from study.theory.flow import Objective
 from study.theory.predictions import escape_rate
@@ -123,7 +123,7 @@ class Takeover(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         panels = {}
         for objective, L in CASES:

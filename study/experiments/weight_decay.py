@@ -148,7 +148,7 @@ class WeightDecay(LinearExperiment):
         return rows
 
     def figures(self, results: Results) -> Figures:
-        from study.report import figures
+        from study import figures
 
         rho = np.linspace(RHO.min(), RHO.max(), 100)
         panels = {}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
-from study.running.files import naming
-from study.running.store import Record
+from study.files import naming
+from study.launch.store import Record
 
 
 def write_figures(records: list[Record], out: Path) -> None:

@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 import study
+from study.files import checksum, read_regular
+from study.launch.store import Record
 from study.running import own
-from study.running.files import checksum, read_regular
-from study.running.store import Record
 from study.terminal import say
 
 LARGEST = 2**26  # bytes of what is read back; a section with its figures has some hundred thousand

@@ -12,12 +12,12 @@ from jinja2 import Environment, PackageLoader
 
 from study.experiments.base import Claim
 from study.experiments.verdict import HOLDS, INCONCLUSIVE, MEASUREMENT, REFUTED, counted
+from study.files import write
+from study.launch import store
+from study.launch.store import Record
 from study.report.summary import summarise
 from study.report.svg import sanitised
-from study.running import store
-from study.running.files import write
 from study.running.lock import in_turn
-from study.running.store import Record
 
 SHOWN = 3  # executions of an experiment that have a section of their own: the last to finish
 NAMED = 5  # executions named of those in which a claim is refuted

@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from study.experiments.base import Experiment, Results
-from study.running.store import Record
+from study.launch.store import Record
 
 
 def svg(figure: Figure, name: str) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from study.experiments.base import Claim
+from study.launch.pool import pool
+from study.launch.store import Record, load
 from study.report import kept
 from study.running.failed import error_of, failure
-from study.running.pool import pool
-from study.running.store import Record, load
 
 RUNS = 500  # of which the claims take about as long as another process takes to begin
 MOST = 4  # processes, each of which takes some 150 MB

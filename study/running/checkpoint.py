@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from study.running.files import checksum, content, flush, naming, shown
+from study.files import checksum, content, flush, naming, shown
 from study.running.lock import check_held
 from study.terminal import say
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from study.running.files import count, number, read_json, shown, write
+from study.files import count, number, read_json, shown, write
 
 
 class Stalled(ArithmeticError):

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from study.files import checksum, write
 from study.running import own
-from study.running.files import checksum, write
 from study.terminal import say
 
 OURS = {"datamodules", "models", "study"}

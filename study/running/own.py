@@ -5,7 +5,7 @@ import secrets
 from functools import cache
 from pathlib import Path
 
-from study.running.files import read_regular
+from study.files import read_regular
 from study.terminal import say
 
 BYTES = 32  # of the key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psutil
 
 from study import yaml_files
-from study.running.files import content, number, read_json, shown
+from study.files import content, number, read_json, shown
 
 if TYPE_CHECKING:  # imported where tables are read: who only asks which runs are done need not wait for them
     import pandas as pd

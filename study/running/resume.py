@@ -10,10 +10,10 @@ from lightning import Callback, Trainer
 
 from datamodules import Pairs
 from models import Learner
+from study.files import count, shown
 from study.observers import Alignment, Table
 from study.observers.observer import Observer
 from study.running.checkpoint import load
-from study.running.files import count, shown
 
 KEYS = {
     "epoch", "global_step", "pytorch-lightning_version", "state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from study.running.files import checksum, component, content, read_json, shown, supported, write
+from study.files import checksum, component, content, read_json, shown, supported, write
 from study.running.lock import check_held, locked
 from study.running.result import Result
 

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
-from study.running.files import component, read_json, shown
+from study.files import component, read_json, shown
 
 COLUMNS = "%F|%K|%T|%N|%r|%j"  # the name last, as other jobs of the user's can have a | in it
 TASKS = 4_000_001  # of an array, at most

@@ -18,7 +18,7 @@ import torch
 from study import cli
 from study.experiments import flips
 from study.experiments.linear import FRACTION, HALF
-from study.running import store
+from study.launch import store
 from study.running.run import begun, finish
 from study.theory import exact
 

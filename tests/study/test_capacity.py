@@ -9,9 +9,9 @@ from study.bench.memory import Memory
 from study.experiments import phases
 from study.experiments.linear import training
 from study.experiments.phases import Phases
+from study.launch.parts import Parts, part, split
 from study.running import capacity
 from study.running.integration import Integration, assemble
-from study.running.parts import Parts, part, split
 from study.running.training import StudyCLI
 from study.theory.rosenbrock import attempt
 

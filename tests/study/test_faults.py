@@ -15,8 +15,9 @@ import yaml
 
 from study.experiments import flips
 from study.experiments.linear import training
+from study.launch import store
 from study.report import summary
-from study.running import run, store
+from study.running import run
 from study.running.checkpoint import Checkpoint
 from study.running.training import Training
 

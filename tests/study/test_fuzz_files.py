@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from study import cli
 from study.experiments import flips
-from study.running import store
+from study.launch import store
 
 AGAIN = ("run", "flips", "--pairs", "6", "--seed", "0", "--device", "cpu")
 RUN = ("done", "provenance.json", "config.yaml", "metrics.parquet", "failed.json", "job.json", "lock")

@@ -16,8 +16,8 @@ import yaml
 
 from study import cli
 from study.experiments import flips
+from study.launch import store
 from study.report import summary
-from study.running import store
 from study.running.result import Result
 
 DEEP = "[" * 200_000 + "]" * 200_000

@@ -19,10 +19,10 @@ import study as package
 from datamodules import NoisyPixels
 from study import cli
 from study.experiments.linear import training
+from study.launch.order import carry_out, order
 from study.running import checkpoint, inputs, provenance
 from study.running.checkpoint import Checkpoint
 from study.running.failed import failed, write_failure
-from study.running.order import carry_out, order
 from study.running.training import Training
 
 

@@ -9,14 +9,15 @@ import pytest
 from matplotlib.figure import Figure
 
 from study.experiments import flips
+from study.launch import store
 from study.report import kept, page, section, summary
 from study.report.svg import sanitised
-from study.running import own, store
+from study.running import own
 
 FORGE = """
 import json, sys
 from study.report import kept
-from study.running import store
+from study.launch import store
 for record in store.records(sys.argv[1]):
     made = json.loads(kept.load(record) or sys.stdin.readline())
     for claim in made["claims"]:

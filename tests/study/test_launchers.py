@@ -21,13 +21,14 @@ from rich.console import Console
 
 from study import cli
 from study.experiments.linear import training
+from study.launch import local, pool, slurm, status
+from study.launch.cluster import Cluster
+from study.launch.local import Local
+from study.launch.order import CARRY_OUT, carry_out, order
 from study.observers.loss import Diverged
-from study.running import local, pool, scheduler, slurm, status
-from study.running.cluster import Cluster
+from study.running import scheduler
 from study.running.failed import error_of, write_failure
-from study.running.local import Local
 from study.running.lock import Owner, locked, owner
-from study.running.order import CARRY_OUT, carry_out, order
 from study.running.training import Training
 
 PLACES = [{"OMP_NUM_THREADS": "1"}] * 2

@@ -13,9 +13,9 @@ import pytest
 
 from study import cli
 from study.experiments import flips
+from study.launch import store
+from study.launch.pool import pool
 from study.report import kept, page, section, summary
-from study.running import store
-from study.running.pool import pool
 from study.running.result import Result
 
 # In a small process between this large one and the command, as a process starts with the peak memory of the one it comes from.

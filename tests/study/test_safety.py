@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from study import cli
 from study.experiments import flips
 from study.experiments.linear import training
+from study.launch import store
 from study.report import page, summary
-from study.running import provenance, store
+from study.running import provenance
 from study.running.checkpoint import digest
 from study.running.training import Training
 

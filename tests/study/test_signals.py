@@ -11,10 +11,11 @@ import yaml
 
 from study import cli
 from study.experiments.linear import training
-from study.running import integration, job, signals, worker
+from study.launch import job, worker
+from study.launch.order import CARRY_OUT, order
+from study.running import integration, signals
 from study.running.checkpoint import Checkpoint
 from study.running.failed import error_of, failed
-from study.running.order import CARRY_OUT, order
 from study.running.signals import ASKING, Preempted, caught
 
 UPDATES, CHUNK = 200, 10

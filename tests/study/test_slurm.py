@@ -15,13 +15,13 @@ from rich.console import Console
 from study import cli
 from study.experiments.linear import training
 from study.running import scheduler
-from study.running import slurm as launchers
-from study.running.cluster import Cluster
+from study.launch import slurm as launchers
+from study.launch.cluster import Cluster
+from study.launch.order import CARRY_OUT, order
+from study.launch.pool import pool
+from study.launch.status import Runs
 from study.running.lock import owner
-from study.running.order import CARRY_OUT, order
-from study.running.pool import pool
 from study.running.run import read
-from study.running.status import Runs
 from study.running.training import Training
 
 pytest.importorskip("submitit", reason="needs the extra `cluster`")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from study.report.statistics import binomial, interval
+from study.statistics import binomial, interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 40])

@@ -130,7 +130,7 @@ def test_warnings_that_are_errors_stop_nothing(tmp_path):
     assert list(tmp_path.rglob("done"))
 
 
-@pytest.mark.parametrize("module", ["json", "jsonargparse", "study.running.files", "numpy", "at exit"])
+@pytest.mark.parametrize("module", ["json", "jsonargparse", "study.files", "numpy", "at exit"])
 def test_an_early_or_late_ctrl_c_is_no_traceback(module, finished, tmp_path):
     """It comes when Python first imports the module, or at its end."""
     (tmp_path / "sitecustomize.py").write_text(

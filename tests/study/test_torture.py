@@ -15,9 +15,9 @@ import torch
 import yaml
 
 from datamodules import images
-from study import cli
+from study import cli, files
 from study.experiments import dynamics
-from study.running import checkpoint, files
+from study.running import checkpoint
 from study.running.training import Training
 
 GAUSSIAN = {"lam": [1.0, 0.8, 0.5, 0.2], "rho": [0.9, 0.4, 0.7, 0.6], "updates": 20, "chunk": 2}
@@ -40,7 +40,7 @@ COMMANDS = {
          "--rates", "[0.0001]", "--out", "runs", "--device", "cpu"],
     ],
 }  # fmt: skip
-PRELOADED = ["study.running.training", "study.running.slurm", "study.report.page", "study.report.board", "study.report.figures",
+PRELOADED = ["study.running.training", "study.launch.slurm", "study.report.page", "study.report.board", "study.figures",
              "study.experiments.dynamics", "study.experiments.pixels"]  # fmt: skip
 
 

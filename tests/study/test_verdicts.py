@@ -10,8 +10,8 @@ from study import bench, cli
 from study.bench.base import Row
 from study.experiments import EXPERIMENTS, flips
 from study.experiments.verdict import HOLDS, INCONCLUSIVE, MEASUREMENT, REFUTED, Region, above, around, below, counted, judge
+from study.launch import launcher, store
 from study.report import page
-from study.running import launcher, store
 from study.running.lock import in_turn
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from study.experiments import EXPERIMENTS
 from study.experiments.base import Claim, Experiment, Results
-from study.running.files import checksum, component, number, read_json, shown, strict_json, supported, write
+from study.files import checksum, component, number, read_json, shown, strict_json, supported, write
 from study.running.result import Result
 from study.running.run import identity, verify
 

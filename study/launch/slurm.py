@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from study.console import Console
-from study.observers.loss import Diverged
 from study.running import scheduler
-from study.running.cluster import Cluster
+from study.launch.cluster import Cluster
+from study.launch.launcher import Launcher, report
+from study.launch.order import order
+from study.observers.loss import Diverged
 from study.running.failed import error_of, failed
-from study.running.launcher import Launcher, report
-from study.running.order import order
 from study.running.result import Result
 from study.running.run import Run, identity, read, stored, write
 
@@ -120,7 +120,7 @@ def script_of(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
     )
     executor.parameters["map_count"] = tasks
     # The script alone is submitit's: what it would submit itself hands over a pickled function, and this job reads its orders.
-    job = shlex.join([sys.executable, "-m", "study.running.job", str(place)])
+    job = shlex.join([sys.executable, "-m", "study.launch.job", str(place)])
     return executor._make_submission_file_text(f"srun --unbuffered --cpus-per-task=${{SLURM_CPUS_PER_TASK:-1}} {job}", name)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from study.console import Console
 from study.experiments.base import Experiment, Results
+from study.launch import store
 from study.observers.loss import Diverged
-from study.running import store
 from study.running.result import Result
 from study.running.run import Run
 

@@ -1,6 +1,6 @@
 """The process of a SLURM job: does the runs of its array task one after the other.
 
-    python -m study.running.job FOLDER      <FOLDER>/<task>.json: the orders
+    python -m study.launch.job FOLDER      <FOLDER>/<task>.json: the orders
 
 A job of several processes shares the runs among them; each process uses one of its node's GPUs.
 """
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from study.running.files import write
+from study.files import write
 from study.running.signals import Preempted, caught, requeue
 from study.terminal import say
 
@@ -34,8 +34,8 @@ def work(orders: list[dict]) -> int:
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     if len(gpus) > 1:  # else SLURM has bound this process to its own
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local_rank]
+    from study.launch.order import carry_out, resumes
     from study.running.failed import failure
-    from study.running.order import carry_out, resumes
 
     share, worked = orders[rank::processes], False
     places = [Path(order["folder"]) for order in share]

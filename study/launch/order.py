@@ -4,12 +4,12 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+from study.launch.parts import split
 from study.running.failed import failure
 from study.running.integration import Integration
-from study.running.parts import split
 from study.running.run import Run
 
-CARRY_OUT = "study.running.order:carry_out"  # for a pool
+CARRY_OUT = "study.launch.order:carry_out"  # for a pool
 
 
 def order(run: Run, out: Path, folder: Path, command: str, splitting: bool) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place], carry_out: str)
             raise lost(worker, item[0]) from None
 
     with ExitStack() as stack:
-        command = [sys.executable, "-m", "study.running.worker", carry_out]
+        command = [sys.executable, "-m", "study.launch.worker", carry_out]
         workers = [
             stack.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=os.environ | place))
             for place in places

@@ -1,4 +1,4 @@
-"""A process of a pool: python -m study.running.worker MODULE:FUNCTION. Reads orders from its input, one JSON line each, and
+"""A process of a pool: python -m study.launch.worker MODULE:FUNCTION. Reads orders from its input, one JSON line each, and
 answers with what the function makes of them.
 
 It ends when its input does, and so when the process that started it is gone.

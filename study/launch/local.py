@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 
 from study.console import Console
+from study.launch.launcher import Launcher, report
+from study.launch.order import CARRY_OUT, order
+from study.launch.parts import split
+from study.launch.pool import Place, pool
 from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need, free_bytes
 from study.running.failed import error_of
-from study.running.launcher import Launcher, report
-from study.running.order import CARRY_OUT, order
-from study.running.parts import split
-from study.running.pool import Place, pool
 from study.running.result import Result
 from study.running.run import Run, read, stored
 

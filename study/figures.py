@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
-from study.report.statistics import interval
+from study.statistics import interval
 from study.theory import asymptotic, exact, flow
 
 if TYPE_CHECKING:  # takes as long to import as a figure to draw
