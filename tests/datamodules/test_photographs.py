@@ -3,11 +3,10 @@
 import io
 import os
 import struct
-import subprocess
-import sys
 import zlib
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from datamodules import NoisyPixels
-from datamodules.decoding import MOST_PIXELS, Reading
+from datamodules import NoisyPixels, reading
+from datamodules.decoding import MOST_PIXELS, Reading, decode
 from datamodules.images import load
 from datamodules.sizes import fitted
 
@@ -139,20 +138,22 @@ def test_a_picture_is_turned_before_it_is_cropped(tmp_path):
     assert any(np.array_equal(image.permute(1, 2, 0), expected) for split in loaded.values() for image in split.images)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the unit of the peak is the system's")
-def test_no_more_than_one_picture_lies_in_memory_in_full(tmp_path):
+def test_no_more_than_one_picture_lies_in_memory_in_full(tmp_path, monkeypatch):
     """80 pictures of 1000 x 1000 pixels are 240 MB."""
     picture = tmp_path / "0.bmp"
     Image.new("RGB", (1000, 1000)).save(picture)
     for i in range(1, 80):
         os.link(picture, tmp_path / f"{i}.bmp")
-    program = (
-        "import resource, sys; from pathlib import Path; from datamodules.images import load\n"
-        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before = peak(); load('folder', Path(sys.argv[1])); print(peak() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 80_000  # KiB
+    used = [psutil.Process().memory_info().rss]
+
+    def watched(*args):
+        made = decode(*args)
+        used.append(psutil.Process().memory_info().rss)
+        return made
+
+    monkeypatch.setattr(reading, "decode", watched)
+    load("folder", tmp_path)
+    assert len(used) == 81 and max(used) - used[0] < 80e6
 
 
 def test_a_bad_file_is_refused_and_the_share_that_the_refusal_names_is_enough(tmp_path, capsys):
