@@ -69,7 +69,7 @@ def _load(source: str, root: Path | None, download: bool, seen: tuple, reading: 
     if root is None:
         raise ValueError(f"image source {source!r} needs a root folder; give --root FOLDER")
     if source in LISTED:
-        return read(root, folder(root) if source == "folder" else parquet(root), reading)
+        return read(root, folder(root) if source == "folder" else parquet(root), reading, seen)
     if not root.is_dir() and not download:
         raise ValueError(f"{printable(root)}: no such folder; image source {source!r} expects its files there")
     return _torchvision(source, root, download)
