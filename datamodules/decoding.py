@@ -1,62 +1,98 @@
 """Encoded images to one uint8 tensor; whatever is converted on the way is counted, so that it can be said."""
 
 import io
+import logging
 import struct
 import warnings
 import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from datamodules.messages import reason
+from datamodules.sizes import fitted
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+MOST_PIXELS = 89_478_485  # Pillow's own limit
 BACKGROUND = "white"  # what lies under transparent pixels
 DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, struct.error, zlib.error)
+logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it logs it raises as well
 
 
-def decode(encoded: bytes, name: str, notes: Counter[str]) -> UInt8[Tensor, "3 h w"]:
+@dataclass(frozen=True)
+class Reading:
+    """How pictures are read.
+
+    Args:
+        size: side that each is reduced to while it is decoded, so that no more than one lies in memory as large as it is.
+        bad_files: share of them that may be left out, as they cannot be decoded, in [0, 1).
+        most_pixels: a picture with more is not decoded.
+    """
+
+    size: int = 16
+    bad_files: float = 0.0
+    most_pixels: int = MOST_PIXELS
+
+
+def decode(encoded: bytes, name: str, reading: Reading, notes: Counter[str]) -> UInt8[Tensor, "3 size size"]:
     """One image as RGB with 8 bits per channel, turned as its EXIF orientation says; of an animation the first frame.
 
     Args:
-        encoded: a PNG, JPEG, WebP or GIF file.
+        encoded: a file of one of FORMATS.
         name: stands in messages.
+        reading: the size, and the most pixels.
         notes: counts each kind of conversion that loses something or chooses for the user.
 
     Raises:
         ValueError: one line: damaged, of another format, too large, or without a defined range of values.
     """
     found: list[str] = []
-    with warnings.catch_warnings(record=True) as warned:
+    image = None
+    with warnings.catch_warnings(record=True) as warned, _limit(reading.most_pixels):
         warnings.simplefilter("always")
         try:
+            if not encoded:
+                raise ValueError("holds no bytes")
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
-                small = opened.width * opened.height <= (Image.MAX_IMAGE_PIXELS or 0)
-                image = torch.from_numpy(_rgb(opened, encoded, found)) if small else None
+                if opened.width * opened.height <= reading.most_pixels:
+                    image = fitted(_rgb(opened, encoded, found), reading.size, found)
         except Image.DecompressionBombError:
-            image = None
+            pass
         except DAMAGED as error:
+            why = "of none of these kinds" if isinstance(error, UnidentifiedImageError) else reason(error)
             raise ValueError(
-                f"{name}: cannot be decoded ({reason(error)}); expected a whole PNG, JPEG, WebP or GIF image"
+                f"{name}: cannot be decoded ({why}); expected a whole PNG, JPEG, WebP, GIF, TIFF or BMP image"
             ) from error
     if image is None:
         raise ValueError(
-            f"{name}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, the most that are decoded; make it smaller first"
+            f"{name}: more than {reading.most_pixels:,} pixels, the most that are decoded; make it smaller, or give more --most-pixels"
         )
     found += [f"have a fault that was passed over ({reason(w.message)})" for w in warned if isinstance(w.message, Warning)]
     notes.update(set(found))
-    return image.permute(2, 0, 1)
+    return image
+
+
+@contextmanager
+def _limit(most: int) -> Iterator[None]:
+    """Sets Pillow's limit, which it checks wherever it meets a size, for a while."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 def _rgb(opened: Image.Image, encoded: bytes, found: list[str]) -> np.ndarray:
     """Array [h, w, 3]."""
-    deep = opened.format == "PNG" and encoded[24] == 16  # bit depth in the header; Pillow's mode does not tell it for colours
+    deep = _deep(opened, encoded)
     if getattr(opened, "is_animated", False):
-        found.append("hold several frames: the first is taken")
+        found.append("hold several frames or pages: the first is taken")
     if opened.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         found.append("are turned as their EXIF orientation says")
     image = ImageOps.exif_transpose(opened)
@@ -81,3 +117,13 @@ def _rgb(opened: Image.Image, encoded: bytes, found: list[str]) -> np.ndarray:
     elif image.mode not in ("1", "L", "P", "RGB"):
         raise ValueError(f"mode {image.mode} has no defined range of values; save it as RGB with 8 bits per channel")
     return np.array(image.convert("RGB"))
+
+
+def _deep(opened: Image.Image, encoded: bytes) -> bool:
+    """Whether a channel has 16 bits, from 0 for black on; Pillow's mode does not tell it for colours."""
+    if isinstance(opened, TiffImagePlugin.TiffImageFile):
+        tags = opened.tag_v2
+        signed = 2 in tags.get(TiffImagePlugin.SAMPLEFORMAT, ())
+        negative = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0
+        return 16 in tags.get(TiffImagePlugin.BITSPERSAMPLE, ()) and not signed and not negative
+    return opened.format == "PNG" and encoded[24] == 16

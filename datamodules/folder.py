@@ -1,4 +1,4 @@
-"""Images as files: one sub-folder per class, optionally under folders that are named after splits."""
+"""Images as files: one sub-folder per class or none, optionally under folders that are named after splits."""
 
 import os
 from collections import Counter
@@ -11,17 +11,20 @@ from datamodules.messages import printable, say
 from datamodules.order import balanced
 from datamodules.splits import NAMES, Listed, Source, content, listed, same_classes, used
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif")
+ONLY = "images"  # name of the class of a folder that holds no folders
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 
 
 def folder(root: Path) -> Source:
     """Lists root/CLASS/... or root/SPLIT/CLASS/...; without splits, a fifth is held out as test in the order of `balanced`.
 
+    Where there are fewer than two classes, all images are of one, which no probe can be fitted to.
+
     Raises:
         ValueError: one line that names what cannot be read, or the class or split that is missing.
     """
     skipped = Counter[str]()
-    folders = _folders(root, skipped)
+    folders = _folders(root)
     named = [path for path in folders if path.name.lower() in NAMES]
     if named and len(named) < len(folders):
         other = next(path for path in folders if path not in named)
@@ -35,13 +38,12 @@ def folder(root: Path) -> Source:
             raise ValueError(
                 f"{printable(root)}: {' and '.join(path.name for path in named)} name a split twice; keep one of each"
             )
-        files = {
-            name: _classes(paths[split], _folders(paths[split], skipped), skipped) for split, name in used(root, paths).items()
-        }
+        _outside(root, skipped)
+        files = {name: _classes(paths[split], skipped) for split, name in used(root, paths).items()}
         classes = same_classes(root, {name: list(found) for name, found in files.items()})
         splits = {name: _listed([(p, c) for c, k in enumerate(classes) for p in found[k]]) for name, found in files.items()}
     else:
-        found = _classes(root, folders, skipped)
+        found = _classes(root, skipped)
         classes = tuple(found)
         whole = [(path, c) for c, name in enumerate(classes) for path in found[name]]
         order = balanced(torch.tensor([label for _, label in whole])).tolist()
@@ -65,11 +67,14 @@ def _listed(images: list[tuple[str, int]]) -> Listed:
     return Listed(((printable(path), content(path)) for path, _ in images), [label for _, label in images])
 
 
-def _folders(root: Path, skipped: Counter[str]) -> list[Path]:
+def _folders(root: Path) -> list[Path]:
     """The folders in `root`, links included, without hidden ones."""
-    kept = list(_visible(root, skipped))
-    skipped.update("file(s) outside of the classes" for entry in kept if not entry.is_dir())
-    return [Path(entry.path) for entry in kept if entry.is_dir()]
+    return [Path(entry.path) for entry in _visible(root, Counter()) if entry.is_dir()]
+
+
+def _outside(root: Path, skipped: Counter[str]) -> None:
+    """Counts what lies beside the folders of splits or classes."""
+    skipped.update("file(s) outside of the classes" for entry in _visible(root, skipped) if not entry.is_dir())
 
 
 def _visible(path: Path, skipped: Counter[str]) -> Iterator[os.DirEntry[str]]:
@@ -81,11 +86,18 @@ def _visible(path: Path, skipped: Counter[str]) -> Iterator[os.DirEntry[str]]:
             yield entry
 
 
-def _classes(root: Path, folders: list[Path], skipped: Counter[str]) -> dict[str, list[str]]:
-    """The image files of each sub-folder of `root`."""
+def _classes(root: Path, skipped: Counter[str]) -> dict[str, list[str]]:
+    """The image files of each sub-folder of `root`, or all of them where it has not two."""
+    folders = _folders(root)
+    if len(folders) < 2:
+        found = {folders[0].name if folders else ONLY: list(_files(root, skipped, ()))}
+        if not any(found.values()):
+            kinds = f"files ending in {' '.join(EXTENSIONS)}"
+            raise ValueError(f"{printable(root)}: no images; expected {kinds}, in one sub-folder per class or without")
+        say(f"{printable(root)} has no sub-folders for two classes or more: its images are of one")
+        return found
+    _outside(root, skipped)
     found = {path.name: list(_files(path, skipped, ())) for path in folders}
-    if len(found) < 2:
-        raise ValueError(f"{printable(root)}: found {len(found)} sub-folders; expected one per class, at least two")
     for name, files in found.items():
         if not files:
             raise ValueError(f"{printable(root / name)}: no images; expected files ending in {' '.join(EXTENSIONS)}")

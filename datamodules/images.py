@@ -1,34 +1,24 @@
 """Image sources behind one function: decoded once into uint8 tensors, with labels and splits."""
 
-from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 import torchvision
-from jaxtyping import Int, UInt8
-from torch import Tensor
 
-from datamodules import memory
-from datamodules.decoding import decode
+from datamodules.decoding import Reading
 from datamodules.folder import folder, pictures
-from datamodules.messages import printable, reason, say
+from datamodules.messages import printable, reason
 from datamodules.parquet import parquet, tables
+from datamodules.reading import read
 from datamodules.shapes import CLASSES, shapes
-from datamodules.splits import Source as Splits
+from datamodules.splits import Split
 
 Source = Literal["builtin", "cifar10", "cifar100", "stl10", "folder", "parquet"]
 LISTED = {"folder": pictures, "parquet": tables}  # sources made of the user's own files
 BUILTIN_TRAIN, BUILTIN_TEST = 25_000, 5_000
-
-
-@dataclass(frozen=True)
-class Split:
-    images: UInt8[Tensor, "n 3 h w"]
-    labels: Int[Tensor, "n"]
-    classes: tuple[str, ...]  # names of the labels 0, 1, ...; the same in every split
+USUAL = Reading()
 
 
 def files(source: str, root: Path | None) -> list[Path]:
@@ -46,7 +36,7 @@ def files(source: str, root: Path | None) -> list[Path]:
     return LISTED[source](Path(root))
 
 
-def load(source: str, root: Path | None = None, download: bool = False) -> dict[str, Split]:
+def load(source: str, root: Path | None = None, download: bool = False, reading: Reading = USUAL) -> dict[str, Split]:
     """The splits "train", "test" and, where the source has its own, "validation"; decoded once per process.
 
     What is converted or skipped on the way is said on stderr.
@@ -56,6 +46,7 @@ def load(source: str, root: Path | None = None, download: bool = False) -> dict[
             (datamodules.parquet).
         root: where the files lie; needed by all sources but "builtin".
         download: let torchvision fetch its set into `root`.
+        reading: how the user's own files are read, and to which size; the other sources keep theirs.
 
     Raises:
         ValueError: one line that names the file and says what was expected.
@@ -64,11 +55,11 @@ def load(source: str, root: Path | None = None, download: bool = False) -> dict[
         raise ValueError(f"unknown image source {printable(source, 50)!r}; choose one of {', '.join(get_args(Source))}")
     found = [(path, path.stat()) for path in files(source, root)]  # a file that is replaced has another number, too
     seen = tuple((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for path, s in found)
-    return _load(source, None if root is None else Path(root), download, seen)
+    return _load(source, None if root is None else Path(root), download, seen, reading if source in LISTED else USUAL)
 
 
 @lru_cache(maxsize=2)
-def _load(source: str, root: Path | None, download: bool, seen: tuple) -> dict[str, Split]:
+def _load(source: str, root: Path | None, download: bool, seen: tuple, reading: Reading) -> dict[str, Split]:
     """`seen`: names, sizes and times of the source's files, which are read again where they changed."""
     if source == "builtin":
         return {
@@ -78,7 +69,7 @@ def _load(source: str, root: Path | None, download: bool, seen: tuple) -> dict[s
     if root is None:
         raise ValueError(f"image source {source!r} needs a root folder; give --root FOLDER")
     if source in LISTED:
-        return _decoded(root, folder(root) if source == "folder" else parquet(root))
+        return read(root, folder(root) if source == "folder" else parquet(root), reading, seen)
     if not root.is_dir() and not download:
         raise ValueError(f"{printable(root)}: no such folder; image source {source!r} expects its files there")
     return _torchvision(source, root, download)
@@ -104,37 +95,4 @@ def _torchvision(source: str, root: Path, download: bool) -> dict[str, Split]:
         images = images if source == "stl10" else images.permute(0, 3, 1, 2)
         labels = data.labels if source == "stl10" else data.targets
         splits[name] = Split(images.contiguous(), torch.as_tensor(labels).long(), tuple(data.classes))
-    return splits
-
-
-def _decoded(root: Path, source: Splits) -> dict[str, Split]:
-    """All images of all splits, which have one size.
-
-    Raises:
-        ValueError: an image cannot be decoded or has another size, or all do not fit into memory.
-    """
-    total, notes = sum(len(split.labels) for split in source.splits.values()), Counter[str]()
-    like: Tensor | None = None
-    first = ""
-    splits = {}
-    for split, listed in source.splits.items():
-        images = None
-        for i, (name, encoded) in enumerate(listed.encoded):
-            image = decode(encoded, name, notes)
-            if like is None:
-                like, first, (height, width) = image, name, image.shape[1:]
-                memory.check(
-                    f"{printable(root)}: {total:,} images of {height} x {width} pixels", total * image.numel(),
-                    "make them smaller first, as training reduces them to --size anyway, or use fewer",
-                )  # fmt: skip
-            if image.shape != like.shape:
-                sides = f"{tuple(image.shape[1:])} pixels, but {first} has {tuple(like.shape[1:])}"
-                raise ValueError(f"{name}: {sides}; expected one size")
-            if images is None:
-                images = torch.empty(len(listed.labels), *like.shape, dtype=torch.uint8)
-            images[i] = image
-        assert images is not None, "every split holds an image"
-        splits[split] = Split(images, torch.tensor(listed.labels), source.classes)
-    for note, count in notes.items():
-        say(f"{count:,} of {total:,} images in {printable(root)} {note}")
     return splits

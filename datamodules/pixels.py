@@ -7,12 +7,14 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from datamodules import memory, noise, random
+from datamodules.decoding import MOST_PIXELS, Reading
 from datamodules.images import Source, Split, files, load
 from datamodules.messages import printable
 from datamodules.moments import Moments
 from datamodules.noise import FLIPS, ROWS, Kind, Noise
 from datamodules.order import balanced
 from datamodules.pairs import EVALUATION, Batch, Pairs
+from datamodules.sizes import averaged
 
 FLOATS_AT_ONCE, ROWS_AT_ONCE = 2**25, 4096
 ENOUGH = 7  # images of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
@@ -31,7 +33,9 @@ class NoisyPixels(Pairs):
         images: image source, see datamodules.images.load.
         root: folder of the source.
         download: let torchvision download.
-        size: side of the reduced image; must divide the source's side.
+        bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
+        most_pixels: a picture of those with more is not decoded.
+        size: side of the reduced image; of pictures whose side it does not divide the middle is resized (datamodules.sizes).
         count: how many images of each split to use at most, the classes in their proportions (datamodules.order); a fifth of
             the training images is the validation split, unless the source has one.
         directions: K, number of distractor directions.
@@ -58,6 +62,8 @@ class NoisyPixels(Pairs):
         images: Source = "builtin",
         root: Path | None = None,
         download: bool = False,
+        bad_files: float = 0.0,
+        most_pixels: int = MOST_PIXELS,
         size: int = 16,
         count: int = 20_000,
         directions: int = 128,
@@ -74,6 +80,8 @@ class NoisyPixels(Pairs):
         super().__init__(updates, chunk, batch)
         self.inputs = 3 * size * size
         checks = {
+            f"bad_files must lie in [0, 1), found {bad_files}": 0 <= bad_files < 1,
+            f"most_pixels must be at least 1, found {most_pixels}": most_pixels >= 1,
             f"size must be at least 1, found {size}": size >= 1,
             f"count must be at least 10, found {count}": count >= 10,
             f"amplitude must be finite and not negative, found {amplitude}": 0 <= amplitude < float("inf"),
@@ -87,6 +95,7 @@ class NoisyPixels(Pairs):
                 raise ValueError(message)
         noise.check(distractor, size, directions)
         self.source, self.root, self.download = images, root, download
+        self.reading = Reading(size, bad_files, most_pixels)
         self.size, self.count, self.directions, self.distractor = size, count, directions, distractor
         self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
         self.seeds, self.sets = list(seeds), len(seeds)
@@ -103,7 +112,7 @@ class NoisyPixels(Pairs):
         )
         D_SdK = noise.directions(self.distractor, self.seeds, self.size, self.directions)
         self.noise = Noise(D_SdK, self.seeds, self.amplitude, self.gamma, self.sigma)
-        loaded = load(self.source, self.root, self.download)
+        loaded = load(self.source, self.root, self.download, self.reading)
         side = loaded["train"].images.shape[-2:]
         if side[0] != side[1] or side[0] % self.size:
             raise ValueError(f"images are {side[0]} x {side[1]} pixels; size must divide both alike, found {self.size}")
@@ -143,13 +152,7 @@ class NoisyPixels(Pairs):
     def _reduced(self, images: UInt8[Tensor, "n 3 h w"], rows: Int[Tensor, "k"]) -> UInt8[Tensor, "k d"]:
         """The images of these rows averaged down to size x size, few at a time, since they are large as floats."""
         few = max(1, FLOATS_AT_ONCE // images[0].numel())
-        side = images.shape[-1] // self.size
-        return torch.cat(
-            [
-                torch.nn.functional.avg_pool2d(images[some].float(), side).round().to(torch.uint8).flatten(1)
-                for some in rows.split(few)
-            ]
-        )
+        return torch.cat([averaged(images[some], self.size).flatten(1) for some in rows.split(few)])
 
     def _too_few(self, name: str, used: int, split: Split, label: int) -> str:
         """That a class has no image in a split, and what to do."""

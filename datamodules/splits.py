@@ -1,9 +1,12 @@
-"""The splits of a source before its images are read: which files or folders are which split, and what each image is."""
+"""The splits of a source: which files or folders are which split and what each image is, and the images that are read of them."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from datamodules.messages import printable, reason, say
 
@@ -31,6 +34,15 @@ class Source:
 
     splits: dict[str, Listed]
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The images of one split, decoded."""
+
+    images: UInt8[Tensor, "n 3 h w"]
+    labels: Int[Tensor, "n"]
+    classes: tuple[str, ...]  # names of the labels 0, 1, ...; the same in every split
 
 
 def listed(folder: Path) -> list[os.DirEntry[str]]:

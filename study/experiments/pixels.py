@@ -48,6 +48,8 @@ class Pixels(Experiment):
         images: image source: builtin, cifar10, cifar100, stl10, folder or parquet.
         root: folder of the source.
         download: let torchvision download.
+        bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
+        most_pixels: a picture of those with more pixels is not decoded.
         size: side of the reduced images in pixels.
         count: training images at most.
         directions: number K of distractor directions.
@@ -61,12 +63,14 @@ class Pixels(Experiment):
         seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
     """
 
-    free = ("images", "root", "download", "rates", "seeds")
+    free = ("images", "root", "download", "bad_files", "most_pixels", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
     images: "Source" = "builtin"
     root: Path | None = None
     download: bool = False
+    bad_files: float = 0.0
+    most_pixels: int = 89_478_485  # Pillow's own limit
     size: int = 16
     count: int = 20_000
     directions: int = 128
@@ -89,6 +93,10 @@ class Pixels(Experiment):
             check(self.distractor, self.size, self.directions)
         for name in ("updates", "batch", "seeds"):
             check_count(name, getattr(self, name))
+        if not 0 <= self.bad_files < 1:
+            raise ValueError(f"bad_files must lie in [0, 1), found {self.bad_files}")
+        if self.most_pixels < 1:
+            raise ValueError(f"most_pixels must be at least 1, found {self.most_pixels}")
         if not 0 <= self.amplitude < math.inf:
             raise ValueError(f"amplitude must be finite and not negative, found {self.amplitude}")
         if not 0 <= self.gamma <= 1:
@@ -126,6 +134,7 @@ class Pixels(Experiment):
                 "class_path": "datamodules.NoisyPixels",
                 "init_args": {
                     "images": self.images, "root": None if self.root is None else str(self.root), "download": self.download,
+                    "bad_files": self.bad_files, "most_pixels": self.most_pixels,
                     "size": self.size, "count": self.count, "directions": self.directions, "distractor": self.distractor,
                     "amplitude": self.amplitude, "gamma": self.gamma, "sigma": self.sigma, "batch": self.batch, "updates": self.updates,
                     "seeds": data, "chunk": 25,

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from study.console import Console
-from study.running import scheduler
 from study.launch.cluster import Cluster
 from study.launch.launcher import Launcher, report
 from study.launch.order import order
 from study.observers.loss import Diverged
+from study.running import scheduler
 from study.running.failed import error_of, failed
 from study.running.result import Result
 from study.running.run import Run, identity, read, stored, write

@@ -24,7 +24,17 @@ class Sample:
     classes: int
 
     @classmethod
+    def check(cls, data: NoisyPixels) -> None:
+        """Raises ValueError: the images are all of one class."""
+        if data.classes < 2:
+            raise ValueError(
+                f"a probe needs images of at least 2 classes, found {data.classes}; give them one sub-folder per class, or remove "
+                "Probe from the callbacks"
+            )
+
+    @classmethod
     def of(cls, data: NoisyPixels, counts: dict[str, int], device: torch.device) -> "Sample":
+        cls.check(data)
         return cls(
             {split: views(data, split, n, device) for split, n in counts.items()},
             {split: data.labels(split, n).to(device) for split, n in counts.items()},
@@ -76,6 +86,7 @@ class Probe(Observer):
     def check(self, learner: Learner, data: Pairs) -> None:
         if not isinstance(data, NoisyPixels):
             raise ValueError(f"a probe needs labelled images, found {type(data).__name__}; remove Probe from the callbacks")
+        Sample.check(data)
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         assert isinstance(data, NoisyPixels)

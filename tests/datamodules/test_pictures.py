@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import struct
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 from datamodules import NoisyPixels, memory
 from datamodules import parquet as parquet_tables
+from datamodules.decoding import Reading
 from datamodules.images import load
 
 
@@ -51,7 +53,7 @@ def only(root, name, content, size=(4, 4)):
 
 def read(root, name, content, size=(4, 4)):
     """What is made of one image: an array [h, w, 3]."""
-    splits = load("folder", only(root, name, content, size))
+    splits = load("folder", only(root, name, content, size), reading=Reading(size[0]))
     plain = np.asarray(noise(9, size=size))
     found = [image.permute(1, 2, 0).numpy() for s in splits.values() for image in s.images[s.labels == 1]]
     (image,) = [image for image in found if not np.array_equal(image, plain)]
@@ -66,7 +68,25 @@ def table(root, **columns):
     return root
 
 
+def tiff(order, array, photometric=None, bits=16, signed=False):
+    """A TIFF of one strip, by the specification of 1992: header, directory, further values, pixels."""
+    height, width, channels = array.shape
+    entries = {256: width, 257: height, 259: 1, 262: (1 if channels == 1 else 2) if photometric is None else photometric,
+               277: channels, 278: height, 279: array.size * 2, 339: 2 if signed else 1}  # fmt: skip
+    end = 8 + 2 + 12 * (len(entries) + 2) + 4
+    entries |= {258: bits if channels == 1 else end, 273: end + 2 * channels}
+    counts = {258: channels}
+    content = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(entries))
+    for tag, value in sorted(entries.items()):
+        inline = f"{order}HHIHH" if (tag != 258 or channels == 1) and tag not in (273, 279) else f"{order}HHII"
+        kind = 4 if tag in (273, 279) else 3
+        content += struct.pack(inline, tag, kind, counts.get(tag, 1), value, *([0] if inline.endswith("HH") else []))
+    content += struct.pack(f"{order}I", 0) + struct.pack(f"{order}{channels}H", *[bits] * channels)
+    return content + array.astype(f"{order}u2").tobytes()
+
+
 DEEP = np.arange(16, dtype=np.uint16).reshape(4, 4) * 4369
+DEEP_COLOUR = np.random.default_rng(7).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
 ALPHA = np.dstack([np.full((4, 4, 3), 200, np.uint8), np.repeat(np.array([[0, 51, 255, 255]], np.uint8), 4, 0)])
 ON_WHITE = np.repeat(np.repeat(np.array([[255, 244, 200, 200]], np.uint8), 4, 0)[..., None], 3, -1)
 TURNED = Image.Exif()
@@ -109,7 +129,20 @@ CASES = {
     "CMYK": ("x.jpg", encoded(Image.new("CMYK", (4, 4), (0, 0, 0, 55)), "JPEG"), np.full((4, 4, 3), 200, np.uint8),
              "1 of 7 images in {} are CMYK: converted to RGB without a colour profile"),
     "animation": ("x.gif", encoded(Image.new("L", (4, 4), 9), "GIF", save_all=True, append_images=[Image.new("L", (4, 4), 99)]),
-                  np.full((4, 4, 3), 9, np.uint8), "1 of 7 images in {} hold several frames: the first is taken"),
+                  np.full((4, 4, 3), 9, np.uint8), "1 of 7 images in {} hold several frames or pages: the first is taken"),
+    "BMP": ("x.bmp", encoded(noise(7), "BMP"), np.asarray(noise(7)), None),
+    "TIFF": ("x.tif", encoded(noise(7), "TIFF", compression="tiff_lzw"), np.asarray(noise(7)), None),
+    "TIFF of several pages": ("X.TIFF", encoded(noise(7), "TIFF", save_all=True, append_images=[noise(8)]), np.asarray(noise(7)),
+                              "1 of 7 images in {} hold several frames or pages: the first is taken"),
+    "TIFF with an orientation": ("x.tif", encoded(noise(7), "TIFF", exif=TURNED), np.asarray(noise(7).transpose(Image.Transpose.ROTATE_270)),
+                                 "1 of 7 images in {} are turned as their EXIF orientation says"),
+    "TIFF with alpha": ("x.tif", encoded(Image.fromarray(ALPHA), "TIFF"), ON_WHITE, "1 of 7 images in {} are transparent: laid on white"),
+    "16-bit grey TIFF": ("x.tif", encoded(Image.fromarray(DEEP), "TIFF"), np.repeat(np.rint(DEEP / 257).astype(np.uint8)[..., None], 3, -1),
+                         "1 of 7 images in {} are 16-bit grey: scaled to 8 bits"),
+    "16-bit grey TIFF, high byte first": ("x.tif", tiff(">", DEEP[..., None]), np.repeat(np.rint(DEEP / 257).astype(np.uint8)[..., None], 3, -1),
+                                          "1 of 7 images in {} are 16-bit grey: scaled to 8 bits"),
+    "16-bit colour TIFF": ("x.tif", tiff("<", DEEP_COLOUR), (DEEP_COLOUR >> 8).astype(np.uint8),
+                           "1 of 7 images in {} have 16 bits per channel: the upper 8 are kept"),
 }  # fmt: skip
 
 
@@ -167,7 +200,8 @@ BAD_TREES = {
     "splits beside classes": (lambda p: tree(p, "cat", "dog", "train/cat", "train/dog", "test/cat", "test/dog"), "splits alone or"),
     "a split twice": (lambda p: tree(p, "train/a", "Train/a", "test/a"), "name a split twice"),
     "class without test images": (lambda p: tree(p, "train/a", "train/b", "train/c", "test/a", "test/b"), "class c is in train and not"),
-    "one class": (lambda p: tree(p, "a"), "found 1 sub-folders; expected one per class"),
+    "nothing": (lambda p: (p / "a" / "b").mkdir(parents=True), "no images; expected files ending in .png .* in one sub-folder per class"),
+    "a class of one split alone": (lambda p: tree(p, "train/a", "train/b", "test/a"), "class b is in train and not in test"),
     "pipe": (lambda p: fifo(tree(p, "a", "b") / "a" / "x.png"), "a/x.png: neither a file nor a folder"),
     "pipe of no image": (lambda p: fifo(tree(p, "a", "b") / "a" / "x"), "a/x: neither a file nor a folder"),
     "socket": (lambda p: listening(tree(p, "a", "b") / "s"), "s: neither a file nor a folder"),
@@ -179,13 +213,19 @@ BAD_TREES = {
     "16-bit grey with a transparent shade": (
         lambda p: only(p, "x.png", encoded(Image.fromarray(DEEP), transparency=7)), "x.png: cannot be decoded .mode I.*8 bits"),
     "float TIFF": (lambda p: only(p, "x.png", encoded(Image.new("F", (4, 4)), "TIFF")), "x.png: cannot be decoded .*expected a whole PNG"),
+    "signed TIFF": (lambda p: only(p, "x.tif", tiff("<", DEEP[..., None], signed=True)), "x.tif: cannot be decoded .mode I"),
+    "TIFF that counts from white": (
+        lambda p: only(p, "x.tif", tiff("<", DEEP[..., None], photometric=0)), "x.tif: cannot be decoded .mode I"),
+    "TIFF of 12 bits": (lambda p: only(p, "x.tif", tiff("<", DEEP[..., None], bits=12)), "x.tif: cannot be decoded .mode I"),
+    "half a TIFF": (lambda p: only(p, "x.tif", encoded(noise(7), "TIFF")[:-30]), "x.tif: cannot be decoded"),
+    "half a BMP": (lambda p: only(p, "x.bmp", encoded(noise(7), "BMP")[:-30]), "x.bmp: cannot be decoded"),
     "a bomb": (lambda p: only(p, "x.png", encoded(Image.new("1", (20_000, 20_000)))), "x.png: more than 89,478,485 pixels"),
     "half a bomb": (lambda p: only(p, "x.png", encoded(Image.new("1", (10_000, 10_000)))), "x.png: more than 89,478,485 pixels"),
     "bytes are text": (lambda p: table(p, img=[{"bytes": "abc", "path": ""}] * 20), "column img is .*; expected struct<bytes: binary"),
     "bytes are lists": (lambda p: table(p, img=[{"bytes": [1, 2], "path": ""}] * 20), "column img is .*; expected struct<bytes: binary"),
     "no bytes": (lambda p: table(p, img=[*[{"bytes": encoded(noise(0)), "path": ""}] * 19, {"bytes": None, "path": "a"}]),
-                 "row 19: holds no bytes"),
-    "null image": (lambda p: table(p, img=pa.array([None, *[{"bytes": encoded(noise(0))}] * 19])), "row 0: holds no bytes"),
+                 "row 19: cannot be decoded .holds no bytes"),
+    "null image": (lambda p: table(p, img=pa.array([None, *[{"bytes": encoded(noise(0))}] * 19])), "row 0: cannot be decoded .holds no bytes"),
     "empty": (lambda p: pq.write_table(pq.read_table(table(p) / "train.parquet")[:0], p / "test.parquet"), "hold no rows"),
     "labels differ": (lambda p: pq.write_table(
         pa.table({"img": pq.read_table(table(p) / "train.parquet")["img"], "label": [0, 7] * 10}), p / "test.parquet"),
@@ -215,7 +255,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path):
 
 def test_what_is_skipped_is_counted_and_said(tmp_path, capsys):
     tree(tmp_path, "a", "b")
-    for name in ("a/.DS_Store", "a/._0.png", ".git/config", "b/notes.txt", "b/x.bmp", "README"):
+    for name in ("a/.DS_Store", "a/._0.png", ".git/config", "b/notes.txt", "b/x.xcf", "README"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"not an image")
     assert sum(len(split.labels) for split in load("folder", tmp_path).values()) == 20
@@ -269,7 +309,7 @@ def test_row_groups_and_several_files_keep_images_with_their_labels(tmp_path):
     whole = pq.read_table(tmp_path / "train.parquet")
     pq.write_table(whole, tmp_path / "train.parquet", row_group_size=3)
     pq.write_table(whole[:7], tmp_path / "train-1.parquet", row_group_size=2)
-    loaded = load("parquet", tmp_path)["train"]
+    loaded = load("parquet", tmp_path, reading=Reading(4))["train"]
     expected = [*range(7), *range(20)]  # train-1 comes before train.
     assert loaded.labels.tolist() == [i % 2 for i in expected]
     for i, image in zip(expected, loaded.images, strict=True):
@@ -280,8 +320,8 @@ def test_a_set_that_does_not_fit_is_refused_before_it_is_decoded(tmp_path, monke
     import datamodules.memory
 
     monkeypatch.setattr(datamodules.memory, "free_bytes", lambda: 900)
-    with pytest.raises(ValueError, match="20 images of 4 x 4 pixels need 960 bytes, and 900 are free; make them smaller first"):
-        load("folder", tree(tmp_path, "a", "b"))
+    with pytest.raises(ValueError, match="20 images of 4 x 4 pixels need 960 bytes, and 900 are free; give a smaller --size"):
+        load("folder", tree(tmp_path, "a", "b"), reading=Reading(4))
 
 
 def test_too_many_directions_for_the_memory_are_refused(monkeypatch):

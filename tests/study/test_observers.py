@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from lightning import Trainer
+from PIL import Image
 from scipy.stats import spearmanr
 
 from datamodules import GaussianPairs, Moments, NoisyPixels
@@ -198,6 +199,15 @@ def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_c
     for name, splits in features.items():
         for n, expected in sample.few(splits, [30, 60]).items():
             assert few[few["metric"] == f"{name}/noisy/test-{n}"]["value"].tolist() == expected.test.tolist()
+
+
+def test_a_probe_needs_two_classes_and_training_does_not(tmp_path):
+    for i in range(90):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (4, 5, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
+    images = {"images": "folder", "root": tmp_path}
+    trained([Table(), Alignment(4, k=3), Health(4, 10)], data=pixels(**images))
+    with pytest.raises(ValueError, match=r"at least 2 classes, found 1; give them one sub-folder per class, or remove Probe"):
+        trained([Table(), Probe()], data=pixels(**images))
 
 
 def test_alignment_of_a_nonlinear_encoder_on_gaussian_pairs():

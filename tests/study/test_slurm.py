@@ -14,12 +14,12 @@ from rich.console import Console
 
 from study import cli
 from study.experiments.linear import training
-from study.running import scheduler
 from study.launch import slurm as launchers
 from study.launch.cluster import Cluster
 from study.launch.order import CARRY_OUT, order
 from study.launch.pool import pool
 from study.launch.status import Runs
+from study.running import scheduler
 from study.running.lock import owner
 from study.running.run import read
 from study.running.training import Training
