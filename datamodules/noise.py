@@ -16,7 +16,7 @@ from datamodules import random
 
 Kind = Literal["global", "patch", "smooth"]
 PATCH = 4  # side of a patch in pixels
-DIRECTIONS, ROWS, FLIPS, DISTRACTOR, NOISE = range(5)  # streams of random numbers of noisy images
+DIRECTIONS, ROWS, FLIPS, DISTRACTOR, NOISE, CROPS_X, CROPS_Y = range(7)  # streams of random numbers of noisy images
 
 
 def check(kind: Kind, size: int, directions: int) -> None:
@@ -105,15 +105,18 @@ class Noise:
         return common + own * z[..., K : 2 * K], common + own * z[..., 2 * K :]
 
     def views(
-        self, image: Float[Tensor, "S B d"], update: int, first: int = 0
+        self, image: Float[Tensor, "S B d"], update: int, first: int = 0, other: Float[Tensor, "S B d"] | None = None
     ) -> tuple[Float[Tensor, "S B d"], Float[Tensor, "S B d"]]:
-        """Two noisy views of the images, which are those of an update's pairs from number `first` on."""
+        """Two noisy views of the images, the second of `other` where it is given; they are those of an update's pairs from number
+        `first` on."""
         B, d = image.shape[1:]
         keys = [random.key(s, NOISE, update) for s in self.seeds]
         n = random.normal(keys, B, 2 * d, first, image.device)
         x, y = (
-            torch.baddbmm(white.mul_(self.sigma).add_(image), a, self.D_SdK.mT, alpha=self.amplitude)
-            for white, a in zip(n.split(d, -1), self.coefficients(update, B, first), strict=True)
+            torch.baddbmm(white.mul_(self.sigma).add_(clean), a, self.D_SdK.mT, alpha=self.amplitude)
+            for white, a, clean in zip(
+                n.split(d, -1), self.coefficients(update, B, first), (image, image if other is None else other), strict=True
+            )
         )
         return x, y
 

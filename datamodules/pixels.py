@@ -1,5 +1,6 @@
 """Images with noise whose covariance lambda and regression coefficient rho are known by construction."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -7,16 +8,18 @@ from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from datamodules import memory, noise, random
+from datamodules.crops import cropped
 from datamodules.decoding import MOST_PIXELS, Reading
 from datamodules.images import Source, Split, files, load
 from datamodules.messages import printable
 from datamodules.moments import Moments
-from datamodules.noise import FLIPS, ROWS, Kind, Noise
+from datamodules.noise import CROPS_X, CROPS_Y, FLIPS, ROWS, Kind, Noise
 from datamodules.order import balanced
 from datamodules.pairs import EVALUATION, Batch, Pairs
 from datamodules.sizes import averaged
 
 FLOATS_AT_ONCE, ROWS_AT_ONCE = 2**25, 4096
+MOMENTS = -4  # number of the update, as those of EVALUATION, whose crops the moments are taken of
 ENOUGH = 7  # images of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
 
 
@@ -46,6 +49,8 @@ class NoisyPixels(Pairs):
         gamma: correlation of the distractor between the views, in [0, 1].
         sigma: standard deviation of the independent pixel noise, > 0.
         flip: flip both views together, left to right, at random.
+        crop: smallest area, as a share of the image's, that each view by itself is cropped to in training, and flipped at random
+            (datamodules.crops), in (0, 1]; 1 leaves both as they are. Views for evaluation are whole.
         seeds: one seed for all networks, or one per network: fixes D, the batches and the noise.
         batch: pairs per update.
         updates: number of updates.
@@ -72,6 +77,7 @@ class NoisyPixels(Pairs):
         gamma: float = 0.4,
         sigma: float = 0.05,
         flip: bool = False,
+        crop: float = 1.0,
         seeds: list[int] = [0],  # noqa: B006 - LightningCLI shows the default; it is never changed
         batch: int = 128,
         updates: int = 2000,
@@ -88,6 +94,8 @@ class NoisyPixels(Pairs):
             f"gamma must lie in [0, 1], found {gamma}": 0 <= gamma <= 1,
             f"sigma must be finite and positive, found {sigma}": 0 < sigma < float("inf"),
             f"batch must be at least 1, found {batch}": batch >= 1,
+            f"crop must lie in (0, 1], found {crop}": 0 < crop <= 1,
+            "crop below 1 flips each view by itself; leave flip out": crop == 1 or not flip,
             "seeds must hold at least one seed": len(seeds) >= 1,
         }
         for message, fine in checks.items():
@@ -97,7 +105,7 @@ class NoisyPixels(Pairs):
         self.source, self.root, self.download = images, root, download
         self.reading = Reading(size, bad_files, most_pixels)
         self.size, self.count, self.directions, self.distractor = size, count, directions, distractor
-        self.amplitude, self.gamma, self.sigma, self.flip = amplitude, gamma, sigma, flip
+        self.amplitude, self.gamma, self.sigma, self.flip, self.crop = amplitude, gamma, sigma, flip, crop
         self.seeds, self.sets = list(seeds), len(seeds)
         self._pixels: dict[str, Tensor] = {}
         self._labels: dict[str, Tensor] = {}
@@ -185,8 +193,21 @@ class NoisyPixels(Pairs):
             flips = [random.key(s, FLIPS, update) for s in self.seeds]
             chosen = random.uniform(flips, count, 1, first, device) < 0.5
             image_SBd = torch.where(chosen, self._flipped(image_SBd), image_SBd)
-        x, y = self.noise.views(image_SBd, update, first)
+        image_SBd, other = self._cropped(image_SBd, self.seeds, update, first)
+        x, y = self.noise.views(image_SBd, update, first, other)
         return {"x": x, "y": y}
+
+    def _cropped(
+        self, image: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int
+    ) -> tuple[Float[Tensor, "S B d"], Float[Tensor, "S B d"]]:
+        """What each view shows of the images."""
+        if self.crop == 1:
+            return image, image
+        x, y = (
+            cropped(image, self.size, [random.key(s, stream, update) for s in seeds], self.crop, first)
+            for stream in (CROPS_X, CROPS_Y)
+        )
+        return x, y
 
     def _scaled(self, pixels: Tensor) -> Tensor:
         return pixels.float().sub_(self._mean_d).div_(self._std)
@@ -216,13 +237,21 @@ class NoisyPixels(Pairs):
         return {"distractor": self.amplitude * a[0]}
 
     def moments(self) -> list[Moments]:
-        """Moments of the training pairs, one per seed: streamed over the images, exact in the noise."""
-        train = self.clean("train")
-        images = Moments.stream((part, part) for part in train.split(4096))
-        S = images.Sxx
+        """Moments of the training pairs, one per seed: streamed over the images, exact in the noise. Crops are sampled, one pair of
+        them of each image, and their moments made symmetric in the views, which have one distribution."""
+        images = Moments.stream(self._clean_pairs())
+        S, cross = (images.Sxx + images.Syy) / 2, (images.Syx + images.Syx.mT) / 2
         if self.flip:
             columns = self._flipped(torch.arange(self.inputs, device=S.device)[None])[0]
-            S = (S + S[columns][:, columns]) / 2
+            S, cross = ((m + m[columns][:, columns]) / 2 for m in (S, cross))
         DD, white = self.noise.covariances()
         Sxx = S + DD + white
-        return [Moments(full, S + self.gamma * D, full) for full, D in zip(Sxx, DD, strict=True)]
+        return [Moments(full, cross + self.gamma * D, full) for full, D in zip(Sxx, DD, strict=True)]
+
+    def _clean_pairs(self) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
+        """The training images without noise, as the two views show them."""
+        first = 0
+        for part in self.clean("train").split(ROWS_AT_ONCE):
+            x, y = self._cropped(part[None], self.seeds[:1], MOMENTS, first)
+            yield x[0], y[0]
+            first += len(part)
