@@ -330,8 +330,10 @@ def any_checkpoint_is_refused_or_resumed(examples, path, trained, capsys):
         before = checksums(path.parents[1])
         for command in (("probe", path), ("fit", "--config", "run.yaml")):
             code = cli.main([str(argument) for argument in command])
-            lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("study: error")]
-            assert code in (0, 2) and len(lines) == (code == 2) and all(len(line) < 900 for line in lines), (code, lines)
+            said = capsys.readouterr().err.splitlines()
+            lines = [line for line in said if line.startswith(("study: error", "study: stopped: loss"))]
+            # A weight of another, finite, value is no weight that could be told from a trained one; it may diverge, which is said.
+            assert code in (0, 1, 2) and len(lines) == (code > 0) and all(len(line) < 900 for line in lines), (code, lines)
             if code and command[0] == "probe":
                 assert checksums(path.parents[1]) == before
         assert (code == 0) == bool(list(path.parents[1].glob("done")))
