@@ -31,21 +31,12 @@ def check(encoder: Encoder, predictor: Predictor, objective: Objective) -> None:
     Raises:
         ValueError: the loss is no function of second moments; says why.
     """
-    for found, fine in ((encoder, encoder.linear), (predictor, type(predictor) is Matrix), (objective, objective.exact)):
-        if not fine:
-            raise ValueError(
-                f"exact moments train linear encoders with a matrix and the squared distance alone, found {type(found).__name__}"
-                f"{_of(found)}; give the data a batch size"
-            )
-
-
-def _of(found: object) -> str:
-    match found:
-        case MLP():
-            return f" with {found.activation}"
-        case Objective():
-            return " with another distance, layer norm or a regularizer, or of both views"
-    return ""
+    if not (encoder.linear and type(predictor) is Matrix and objective.exact):
+        found = ", ".join(type(part).__name__ for part in (encoder, predictor, objective))
+        raise ValueError(
+            "exact moments train linear encoders with a matrix and the plain squared distance alone, which "
+            f"{found} with these options are not; give the data a batch size"
+        )
 
 
 def walk(
