@@ -53,9 +53,8 @@ class Checkpoint(Callback):
             self.save(trainer)
 
     def save(self, trainer: Trainer) -> None:
-        partial = self.path.with_name(
-            f"{self.path.name}.{uuid.uuid4().hex}.partial"
-        )  # a process that lost its lock has its own
+        # Of a name of its own: a process that lost its lock may still be writing.
+        partial = self.path.with_name(f"{self.path.name}.{uuid.uuid4().hex}.partial")
         with naming(self.path):
             try:
                 if trainer.is_global_zero:

@@ -37,9 +37,12 @@ def code(config: Any) -> dict[str, str]:
 
 
 def classes(config: object) -> Iterator[object]:
-    """What a configuration names as classes, which in a file from elsewhere can be anything."""
+    """What a configuration names as classes, and as the function that makes a stack's network, which is a name by itself. In a file
+    from elsewhere these can be anything."""
     if isinstance(config, dict):
-        yield from (value for name, value in config.items() if name == "class_path")
+        yield from (
+            value for name, value in config.items() if name == "class_path" or (name == "network" and isinstance(value, str))
+        )
     for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
         yield from classes(part)
 

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -62,6 +63,25 @@ def test_a_module_of_a_users_own_trains_is_probed_and_is_known_by_its_source(stu
     code, (line,) = study("probe", checkpoint)
     assert code == 2 and "give --trust own_network.Own" in line
     assert study("probe", checkpoint, "--trust", "own_network.Own")[0] == 0
+
+
+def test_a_function_that_makes_a_network_is_known_by_its_source_and_made_only_where_it_is_trusted(study, tmp_path, monkeypatch):
+    """Given as a name by itself."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    config = copy.deepcopy(WHOLE)
+    config["model"]["encoder"]["init_args"]["network"] = "own_function.make"
+    Path("run.yaml").write_text(yaml.safe_dump(config))
+    for edited in ("", "# edited\n"):
+        Path("own_function.py").write_text(f"{OWN}\n\ndef make() -> nn.Module:\n    return Own(4)\n{edited}")
+        sys.modules.pop("own_function", None)
+        assert study("fit", "--config", "run.yaml")[0] == 0
+    first, second = Path().glob("runs/fit/*/done")
+    assert all("class own_function.make" in done.with_name("provenance.json").read_text() for done in (first, second))
+    sys.modules.pop("own_function", None)
+    code, (line,) = study("probe", first.parent / "checkpoints" / "last.ckpt")
+    assert code == 2 and "give --trust own_function.make" in line and "own_function" not in sys.modules
+    assert study("probe", first.parent / "checkpoints" / "last.ckpt", "--trust", "own_function.make")[0] == 0
 
 
 @pytest.mark.parametrize(
