@@ -26,6 +26,7 @@ from study.experiments.sources import check_images, made, source
 from study.experiments.verdict import Region, above
 from study.running.run import Run
 from study.statistics import interval, spread
+from study.terminal import say
 from study.theory.flow import Objective
 
 if TYPE_CHECKING:
@@ -47,12 +48,15 @@ class Pixels(Experiment):
     """JEPA and MAE on noisy images.
 
     Args:
-        images: source: builtin, cifar10, cifar100, stl10, folder, parquet, or package.module.Class, a datamodules.sources.Source.
-        root: folder of the source.
+        images: source of the samples: builtin, cifar10, cifar100, stl10, folder, parquet, arrays, or a class of your own by its import
+            path, package.module.Class, which is a datamodules.sources.Source and gets those of the next seven options that are given.
+        root: folder of the source, or file of arrays.
         download: let torchvision download.
         bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
         most_pixels: a picture of those with more pixels is not decoded.
         size: side of the reduced images in pixels.
+        window: of arrays that are recordings the length of a window in time steps.
+        step: time steps from the start of one window to that of the next, by default window.
         count: training images at most.
         directions: number K of distractor directions.
         distractor: what they are: random in all pixels (global), patterns of single patches (patch), or low frequencies (smooth).
@@ -65,7 +69,7 @@ class Pixels(Experiment):
         seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
     """
 
-    free = ("images", "root", "download", "bad_files", "most_pixels", "rates", "seeds")
+    free = ("images", "root", "download", "bad_files", "most_pixels", "window", "step", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
     images: str = "builtin"
@@ -74,6 +78,8 @@ class Pixels(Experiment):
     bad_files: float = 0.0
     most_pixels: int = 89_478_485  # Pillow's own limit
     size: int = 16
+    window: int | None = None
+    step: int | None = None
     count: int = 20_000
     directions: int = 128
     distractor: "Kind" = "global"
@@ -109,7 +115,7 @@ class Pixels(Experiment):
     @cached_property
     def source(self) -> dict[str, Any]:
         """The configuration of the samples' source."""
-        names = ("root", "download", "bad_files", "most_pixels", "size")
+        names = ("root", "download", "bad_files", "most_pixels", "size", "window", "step")
         given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
         return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
 
@@ -121,20 +127,21 @@ class Pixels(Experiment):
     def run(
         self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
     ) -> Run:
-        same = {"every": every}
+        same, inputs = {"every": every}, math.prod(self.made.shape)
+        features = min(ENCODERS[encoder]["features"], inputs)
         config = {
             "trainer": {
                 "accelerator": self.device,
                 "callbacks": [
-                    {"class_path": "study.observers.Alignment", "init_args": {**same, "k": 16, "recorded": 32}},
-                    {"class_path": "study.observers.Probe", "init_args": same},
+                    {"class_path": "study.observers.Alignment", "init_args": {**same, "k": min(16, features), "recorded": 32}},
+                    *([{"class_path": "study.observers.Probe", "init_args": same}] if self.made.labelled else []),
                     {"class_path": "study.observers.Health", "init_args": same},
                 ],
             },
             "model": {
                 "encoder": {
                     "class_path": "models.MLP",
-                    "init_args": {**ENCODERS[encoder], "inputs": math.prod(self.made.shape), "seeds": inits},
+                    "init_args": {**ENCODERS[encoder], "inputs": inputs, "features": features, "seeds": inits},
                 },
                 "objective": {"class_path": TARGETS[objective]},
                 "lr": rates,
@@ -161,7 +168,7 @@ class Pixels(Experiment):
         return Training(self.name, name, config)
 
     def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Run], Results, list[float]]:
-        """Rates that do not diverge over a whole training, best validation probe first."""
+        """Rates that do not diverge over a whole training, best validation probe first; without labels the largest first."""
         from study.observers.loss import Diverged
 
         role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
@@ -171,6 +178,8 @@ class Pixels(Experiment):
             except Diverged as stop:
                 rates = [rate for rate in rates if rate < stop.lr]
                 continue
+            if VALIDATION not in results[role].metrics:
+                return rates[::-1]
             return [rates[i] for i in np.argsort(-final(results[role], VALIDATION))]
         raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
 
@@ -179,6 +188,8 @@ class Pixels(Experiment):
         from study.observers.loss import Diverged
 
         check(self.distractor, self.made.shape, self.directions)
+        if not self.made.labelled:
+            say(f"{self.made}: no labels of two classes or more: no probe is made, and of the rates the largest that does not diverge is taken")
         seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:
             for objective in TARGETS:
@@ -199,6 +210,10 @@ class Pixels(Experiment):
         on = f"{self.images} images, K = {self.directions}, A = {self.amplitude:g}, gamma = {self.gamma:g}, ReLU MLP"
         what = "the distractor's share of feature variance (best linear approximation; mean over seeds; 95 % Student interval)"
         out = []
+        shares = [
+            ("share-jepa", f"trained as JEPA, {what} is at most 0.05", "<= 0.05", Region(at_most=0.05), final(jepa, SHARES[0])),
+            ("share-mae", f"trained as MAE, {what} is at least 0.5", ">= 0.5", Region(at_least=0.5), final(mae, SHARES[0])),
+        ]
         for name, statement, predicted, region, values in (
             ("share-jepa", f"trained as JEPA, {what} is at most 0.05", "<= 0.05", Region(at_most=0.05), final(jepa, SHARES[0])),
             ("share-mae", f"trained as MAE, {what} is at least 0.5", ">= 0.5", Region(at_least=0.5), final(mae, SHARES[0])),
