@@ -105,11 +105,15 @@ def _read(root: Path, seen: tuple, window: int | None) -> dict[str, np.ndarray]:
         if name in arrays:
             _check(f"{where}: {name}", arrays[name], window)
     if "x_test" in arrays and arrays["x_test"].shape[1:] != x.shape[1:] and window is None:
-        raise ValueError(f"{where}: x_test holds samples of shape {list(arrays['x_test'].shape[1:])} and x of {list(x.shape[1:])}")
+        raise ValueError(
+            f"{where}: x_test holds samples of shape {list(arrays['x_test'].shape[1:])} and x of {list(x.shape[1:])}"
+        )
     if ("labels_test" in arrays) != ({"labels", "x_test"} <= arrays.keys()):
         raise ValueError(f"{where}: labels, x_test and labels_test belong together, found {', '.join(arrays)}")
     if "groups" in arrays and window is not None:
-        raise ValueError(f"{where}: groups belong to rows, and with a window x holds recordings; give R recordings of T x d instead")
+        raise ValueError(
+            f"{where}: groups belong to rows, and with a window x holds recordings; give R recordings of T x d instead"
+        )
     for name, of in (("labels", "x"), ("groups", "x"), ("labels_test", "x_test")):
         if name not in arrays:
             continue
@@ -155,7 +159,9 @@ def _tensor(what: str, x: np.ndarray) -> Shaped[Tensor, "n ..."]:
             finite = found[first : first + few].reshape(min(few, len(found) - first), -1).isfinite().all(1)
             if not finite.all():
                 row = first + int((~finite).nonzero()[0])
-                raise ValueError(f"{what} holds a number in row {row:,} that is not finite as float32; expected finite numbers alone")
+                raise ValueError(
+                    f"{what} holds a number in row {row:,} that is not finite as float32; expected finite numbers alone"
+                )
     return found
 
 
@@ -166,7 +172,9 @@ def _numbered(where: str, arrays: dict[str, np.ndarray]) -> tuple[dict[str, Int[
         return {}, ()
     values, numbers = np.unique(np.concatenate([v.ravel() for v in given.values()]), return_inverse=True)
     if values.tolist() != list(range(len(values))):
-        say(f"{where}: the {len(values):,} labels are not 0 to {len(values) - 1:,}: they are numbered so, from {values[0]} to {values[-1]}")
+        say(
+            f"{where}: the {len(values):,} labels are not 0 to {len(values) - 1:,}: they are numbered so, from {values[0]} to {values[-1]}"
+        )
     cut = np.cumsum([v.size for v in given.values()])[:-1]
     parts = zip(given.items(), np.split(numbers, cut), strict=True)
     return {name: torch.from_numpy(part.reshape(v.shape)) for (name, v), part in parts}, tuple(map(str, values))
