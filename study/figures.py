@@ -20,6 +20,15 @@ if TYPE_CHECKING:  # takes as long to import as a figure to draw
 
 COLOURS: dict[flow.Objective, str] = {"jepa": "#0b6e99", "mae": "#c4501b"}
 STYLES = {"mlp": "-", "linear": "--"}
+METHODS = {
+    "vicreg": ("#0b6e99", "o-"),
+    "sigreg": ("#5aa9c9", "s-"),
+    "ema": ("#6a51a3", "^-"),
+    "stop-gradient": ("#3f9b5b", "v-"),
+    "mae": ("#c4501b", "o-"),
+    "random encoder": ("black", "--"),
+    "raw pixels": ("grey", ":"),
+}
 Curve = tuple[NDArray, NDArray]
 Key = tuple[flow.Objective, str]
 
@@ -142,6 +151,24 @@ def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw:
     for axes in (left, right):
         _tidy(axes)
     right.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def probe_over_labels(panels: Mapping[str, Mapping[str, NDArray]], labels: Sequence[str]) -> Figure:
+    """Probe accuracy in % over the number of labels: per panel (a network) by objective or baseline [labels, seeds]."""
+    figure = Figure(figsize=(3.3 * len(panels) + 1.6, 3.9), layout="constrained")
+    x = np.arange(len(labels))
+    for axes, (network, lines) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True):
+        for name, values in lines.items():
+            mean, low, high = np.array([interval(v) for v in values]).T
+            axes.plot(x, mean, METHODS[name][1], color=METHODS[name][0], label=name, linewidth=1.4, markersize=3.5)
+            if np.isfinite(low).all():
+                axes.fill_between(x, low, high, color=METHODS[name][0], alpha=0.15, linewidth=0)
+        axes.set_xticks(x, labels)
+        axes.set(title=network, xlabel="labels")
+        _tidy(axes)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.axes[0].set_ylabel("linear probe, test accuracy (%)")
     return figure
 
 

@@ -11,105 +11,34 @@ Learning rates are tuned for each objective and encoder on the validation split,
 a rate that diverges for any of the final seeds gives way to the next best below it.
 """
 
-import math
-from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
-import numpy as np
-
-from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count, curves, final
+from study.experiments.base import Claim, Figures, Plan, Results, curves, final
+from study.experiments.images import RANDOM, RAW, TEST, VALIDATION, ImageExperiment
 from study.experiments.linear import TARGETS
 from study.experiments.verdict import Region, above
 from study.running.run import Run
 from study.statistics import interval, spread
 from study.theory.flow import Objective
 
-if TYPE_CHECKING:
-    from datamodules.images import Source
-    from datamodules.noise import Kind
-
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
     "linear": {"hidden": [64, 64], "features": 64, "activation": "linear", "eps": 0.6**3},
 }
-TUNING_SEED = 1000
-VALIDATION, TEST = "probe/online/features/noisy/validation", "probe/online/features/noisy/test"
-RANDOM, RAW = "probe/random/features/noisy/test", "probe/pixels/noisy/test"
 SHARES = ("linear/distractor", "jacobian/distractor")
 
 
 @dataclass
-class Pixels(Experiment):
-    """JEPA and MAE on noisy images.
+class Pixels(ImageExperiment):
+    """JEPA and MAE on noisy images."""
 
-    Args:
-        images: image source: builtin, cifar10, cifar100, stl10, folder or parquet.
-        root: folder of the source.
-        download: let torchvision download.
-        bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
-        most_pixels: a picture of those with more pixels is not decoded.
-        size: side of the reduced images in pixels.
-        count: training images at most.
-        directions: number K of distractor directions.
-        distractor: what they are: random in all pixels (global), patterns of single patches (patch), or low frequencies (smooth).
-        amplitude: standard deviation A of the distractor, in pixel standard deviations.
-        gamma: correlation of the distractor between the views, in [0, 1]; its rho.
-        sigma: standard deviation of the independent pixel noise.
-        updates: training length.
-        batch: pairs per update.
-        rates: learning rates tried for each objective and encoder.
-        seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
-    """
-
-    free = ("images", "root", "download", "bad_files", "most_pixels", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
-    images: "Source" = "builtin"
-    root: Path | None = None
-    download: bool = False
-    bad_files: float = 0.0
-    most_pixels: int = 89_478_485  # Pillow's own limit
-    size: int = 16
-    count: int = 20_000
-    directions: int = 128
-    distractor: "Kind" = "global"
-    amplitude: float = 14.0
-    gamma: float = 0.4
-    sigma: float = 0.05
-    updates: int = 1200
-    batch: int = 128
-    rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 6e-4)
-    seeds: int = 5
-
-    def __post_init__(self) -> None:
-        check_count("size", self.size, most=1024)
-        check_count("count", self.count, least=10, most=10**9)
-        check_count("directions", self.directions, most=3 * self.size**2)  # the pixels
-        if self.distractor != "global":
-            from datamodules.noise import check  # and torch, which a list of experiments does without
-
-            check(self.distractor, self.size, self.directions)
-        for name in ("updates", "batch", "seeds"):
-            check_count(name, getattr(self, name))
-        if not 0 <= self.bad_files < 1:
-            raise ValueError(f"bad_files must lie in [0, 1), found {self.bad_files}")
-        if self.most_pixels < 1:
-            raise ValueError(f"most_pixels must be at least 1, found {self.most_pixels}")
-        if not 0 <= self.amplitude < math.inf:
-            raise ValueError(f"amplitude must be finite and not negative, found {self.amplitude}")
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], found {self.gamma}")
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma must be finite and positive, found {self.sigma}")
-        self.rates = tuple(sorted(self.rates))
-        if not (self.rates and all(0 < rate < math.inf for rate in self.rates) and len(set(self.rates)) == len(self.rates)):
-            raise ValueError(f"rates must be positive learning rates, each once, found {list(self.rates)}")
-        self.root = None if self.root is None else Path(self.root).resolve()
 
     def run(
-        self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
+        self, objective: Objective, encoder: str, every: int, name: str, rates: list[float], inits: list[int], data: list[int]
     ) -> Run:
         same = {"every": every}
         config = {
@@ -130,52 +59,18 @@ class Pixels(Experiment):
                 "lr": rates,
                 "momentum": 0.9,
             },
-            "data": {
-                "class_path": "datamodules.NoisyPixels",
-                "init_args": {
-                    "images": self.images, "root": None if self.root is None else str(self.root), "download": self.download,
-                    "bad_files": self.bad_files, "most_pixels": self.most_pixels,
-                    "size": self.size, "count": self.count, "directions": self.directions, "distractor": self.distractor,
-                    "amplitude": self.amplitude, "gamma": self.gamma, "sigma": self.sigma, "batch": self.batch, "updates": self.updates,
-                    "seeds": data, "chunk": 25,
-                },
-            },
-        }  # fmt: skip
+            "data": self.data(data),
+        }
         from study.running.training import Training
 
         return Training(self.name, name, config)
 
-    def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Run], Results, list[float]]:
-        """Rates that do not diverge over a whole training, best validation probe first."""
-        from study.observers.loss import Diverged
-
-        role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
-        while rates:
-            try:
-                results = yield {role: self.run(role, objective, encoder, rates, seed * len(rates), seed, self.updates)}
-            except Diverged as stop:
-                rates = [rate for rate in rates if rate < stop.lr]
-                continue
-            return [rates[i] for i in np.argsort(-final(results[role], VALIDATION))]
-        raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
-
     def plan(self) -> Plan:
-        from study.observers.loss import Diverged
-
-        seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:
             for objective in TARGETS:
-                ranked = yield from self.tune(objective, encoder)
-                role = f"{objective}-{encoder}"
-                while ranked:
-                    try:
-                        yield {role: self.run(role, objective, encoder, ranked[:1] * self.seeds, seeds, seeds, every)}
-                    except Diverged as stop:  # the tuning seed was luckier: take the next best below
-                        ranked = [rate for rate in ranked if rate < stop.lr]
-                        continue
-                    break
-                else:
-                    raise ValueError(f"{role} diverges at every rate that its tuning survived; give lower --rates")
+                make = partial(self.run, objective, encoder)
+                tuning, training = partial(make, self.updates), partial(make, max(1, self.updates // 5))
+                yield from self.tuned(f"{objective}-{encoder}", tuning, training)
 
     def claims(self, results: Results) -> list[Claim]:
         jepa, mae = results["jepa-mlp"], results["mae-mlp"]
@@ -220,8 +115,7 @@ class Pixels(Experiment):
                 for by in ("rho", "lam"):
                     row[f"top-16 overlap with {by}"] = spread(final(result, f"linear/overlap/{by}"), 2)
                     row[f"order, {by}"] = spread(final(result, f"linear/order/{by}"), 2)
-                tried = zip(tuning.config["model"]["lr"], 100 * final(tuning, VALIDATION), strict=True)
-                row["tuning: lr (validation probe, %)"] = ", ".join(f"{lr:g} ({score:.1f})" for lr, score in tried)
+                row["tuning: lr (validation probe, %)"] = self.tried(tuning)
                 rows.append(row)
         return rows
 
