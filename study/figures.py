@@ -20,6 +20,15 @@ if TYPE_CHECKING:  # takes as long to import as a figure to draw
 
 COLOURS: dict[flow.Objective, str] = {"jepa": "#0b6e99", "mae": "#c4501b"}
 STYLES = {"mlp": "-", "linear": "--"}
+METHODS = {
+    "vicreg": ("#0b6e99", "o-"),
+    "sigreg": ("#5aa9c9", "s-"),
+    "ema": ("#6a51a3", "^-"),
+    "stop-gradient": ("#3f9b5b", "v-"),
+    "mae": ("#c4501b", "o-"),
+    "random": ("black", "--"),
+    "raw": ("grey", ":"),
+}
 Curve = tuple[NDArray, NDArray]
 Key = tuple[flow.Objective, str]
 
@@ -144,6 +153,41 @@ def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw:
     for axes in (left, *right):
         _tidy(axes)
     (left, *right)[-1].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def probe_over_labels(panels: Mapping[str, Mapping[str, NDArray]], labels: Sequence[str]) -> Figure:
+    """Probe accuracy in % over the number of labels: per panel (a network) by objective or baseline [labels, seeds]."""
+    figure = Figure(figsize=(3.3 * len(panels) + 1.6, 3.9), layout="constrained")
+    x, all_axes = np.arange(len(labels)), figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (network, lines) in zip(all_axes, panels.items(), strict=True):
+        for name, values in lines.items():
+            mean, low, high = np.array([interval(v) for v in values]).T
+            colour, style = METHODS[name.split(" ")[0]]
+            axes.plot(x, mean, style, color=colour, label=name, linewidth=1.4, markersize=3.5)
+            if np.isfinite(low).all():
+                axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xticks(x, labels)
+        axes.set(title=network, xlabel="labels")
+        _tidy(axes)
+    all_axes[0].set_ylabel("linear probe, test accuracy (%)")
+    all_axes[-1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def shares_by_objective(panels: Mapping[str, Mapping[str, NDArray]]) -> Figure:
+    """The distractor's share of feature variance: per panel (a network) by objective, a dot per seed and a bar for the mean."""
+    figure = Figure(figsize=(3.3 * len(panels) + 0.6, 3.4), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (network, shares) in zip(all_axes, panels.items(), strict=True):
+        for i, (name, values) in enumerate(shares.items()):
+            colour = METHODS[name.split(" ")[0]][0]
+            axes.bar(i, values.mean(), color=colour, alpha=0.35)
+            axes.plot(np.full(len(values), i), values, ".", color=colour)
+        axes.set_xticks(np.arange(len(shares)), list(shares), rotation=30, ha="right")
+        axes.set(title=network, ylim=(-0.02, 1.02))
+        _tidy(axes)
+    all_axes[0].set_ylabel("distractor's share of feature variance")
     return figure
 
 

@@ -12,17 +12,13 @@ a rate that diverges for any of the final seeds gives way to the next best below
 """
 
 import math
-from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count, curves, final
+from study.experiments.base import Claim, Figures, Plan, Results, curves, final
+from study.experiments.images import RANDOM, RAW, TEST, VALIDATION, ImageExperiment
 from study.experiments.linear import TARGETS
-from study.experiments.sources import check_images, made, source
 from study.experiments.verdict import Region, above
 from study.running.result import Result
 from study.running.run import Run
@@ -32,15 +28,11 @@ from study.theory.flow import Objective
 
 if TYPE_CHECKING:
     from datamodules.noise import Kind
-    from datamodules.sources import Source
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
     "linear": {"hidden": [64, 64], "features": 64, "activation": "linear", "eps": 0.6**3},
 }
-TUNING_SEED = 1000
-VALIDATION, TEST = "probe/online/features/noisy/validation", "probe/online/features/noisy/test"
-RANDOM, RAW = "probe/random/features/noisy/test", "probe/pixels/noisy/test"
 SHARES = ("linear/distractor", "jacobian/distractor")
 STRONGEST = 16  # principal features that are compared, or all, where there are fewer
 
@@ -51,88 +43,20 @@ def strongest(result: Result) -> int:
 
 
 @dataclass
-class Pixels(Experiment):
+class Pixels(ImageExperiment):
     """JEPA and MAE on noisy images.
 
     Args:
-        images: source of the samples: builtin, cifar10, cifar100, stl10, folder, parquet, arrays, or a class of your own by its import
-            path, package.module.Class, which is a datamodules.sources.Source and gets those of the next seven options that are given.
-        root: folder of the source, or file of arrays.
-        download: let torchvision download.
-        bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
-        most_pixels: a picture of those with more pixels is not decoded.
-        size: side of the reduced images in pixels.
-        window: of arrays that are recordings the length of a window in time steps.
-        step: time steps from the start of one window to that of the next, by default window.
-        count: training images at most.
-        directions: number K of distractor directions.
-        distractor: what they are: random in all pixels (global), patterns of single patches (patch), or low frequencies (smooth).
-        amplitude: standard deviation A of the distractor, in pixel standard deviations.
-        gamma: correlation of the distractor between the views, in [0, 1]; its rho.
-        sigma: standard deviation of the independent pixel noise.
-        updates: training length.
-        batch: pairs per update.
-        rates: learning rates tried for each objective and encoder.
-        seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
+        distractor: what its directions are: random in all pixels (global), patterns of single patches (patch), or low frequencies
+            (smooth).
     """
 
-    free = ("images", "root", "download", "bad_files", "most_pixels", "window", "step", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
-    images: str = "builtin"
-    root: Path | None = None
-    download: bool = False
-    bad_files: float = 0.0
-    most_pixels: int = 89_478_485  # Pillow's own limit
-    size: int = 16
-    window: int | None = None
-    step: int | None = None
-    count: int = 20_000
-    directions: int = 128
     distractor: "Kind" = "global"
-    amplitude: float = 14.0
-    gamma: float = 0.4
-    sigma: float = 0.05
-    updates: int = 1200
-    batch: int = 128
-    rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 6e-4)
-    seeds: int = 5
-
-    def __post_init__(self) -> None:
-        check_images(self.images)
-        check_count("size", self.size, most=1024)
-        check_count("count", self.count, least=10, most=10**9)
-        for name in ("updates", "batch", "seeds"):
-            check_count(name, getattr(self, name))
-        if not 0 <= self.bad_files < 1:
-            raise ValueError(f"bad_files must lie in [0, 1), found {self.bad_files}")
-        if self.most_pixels < 1:
-            raise ValueError(f"most_pixels must be at least 1, found {self.most_pixels}")
-        if not 0 <= self.amplitude < math.inf:
-            raise ValueError(f"amplitude must be finite and not negative, found {self.amplitude}")
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], found {self.gamma}")
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"sigma must be finite and positive, found {self.sigma}")
-        self.rates = tuple(sorted(self.rates))
-        if not (self.rates and all(0 < rate < math.inf for rate in self.rates) and len(set(self.rates)) == len(self.rates)):
-            raise ValueError(f"rates must be positive learning rates, each once, found {list(self.rates)}")
-        self.root = None if self.root is None else Path(self.root).resolve()
-
-    @cached_property
-    def source(self) -> dict[str, Any]:
-        """The configuration of the samples' source."""
-        names = ("root", "download", "bad_files", "most_pixels", "size", "window", "step")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
-        return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
-
-    @cached_property
-    def made(self) -> "Source":
-        """The source itself."""
-        return made(self.source)
 
     def run(
-        self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
+        self, objective: Objective, encoder: str, every: int, name: str, rates: list[float], inits: list[int], data: list[int]
     ) -> Run:
         same, inputs = {"every": every}, math.prod(self.made.shape)
         features = min(ENCODERS[encoder]["features"], inputs)
@@ -154,65 +78,26 @@ class Pixels(Experiment):
                 "lr": rates,
                 "momentum": 0.9,
             },
-            "data": {
-                "class_path": "datamodules.SourcePairs",
-                "init_args": {
-                    "source": self.source,
-                    "noise": {
-                        "class_path": "datamodules.noise.Distractor",
-                        "init_args": {
-                            "kind": self.distractor, "directions": self.directions, "amplitude": self.amplitude,
-                            "gamma": self.gamma, "sigma": self.sigma,
-                        },
-                    },
-                    "pairing": {"class_path": "datamodules.pairings.Same"},
-                    "count": self.count, "batch": self.batch, "updates": self.updates, "seeds": data, "chunk": 25,
-                },
-            },
+            "data": self.data(self.distractor, {"class_path": "datamodules.pairings.Same"}, data),
         }  # fmt: skip
         from study.running.training import Training
 
         return Training(self.name, name, config)
 
-    def tune(self, objective: Objective, encoder: str) -> Generator[Mapping[str, Run], Results, list[float]]:
-        """Rates that do not diverge over a whole training, best validation probe first; without labels the largest first."""
-        from study.observers.loss import Diverged
-
-        role, rates, seed = f"tune-{objective}-{encoder}", list(self.rates), [TUNING_SEED]
-        while rates:
-            try:
-                results = yield {role: self.run(role, objective, encoder, rates, seed * len(rates), seed, self.updates)}
-            except Diverged as stop:
-                rates = [rate for rate in rates if rate < stop.lr]
-                continue
-            if VALIDATION not in results[role].metrics:
-                return rates[::-1]
-            return [rates[i] for i in np.argsort(-final(results[role], VALIDATION))]
-        raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
-
     def plan(self) -> Plan:
         from datamodules.noise import check
-        from study.observers.loss import Diverged
 
         check(self.distractor, self.made.shape, self.directions)
         if not self.made.labelled:
             say(
-                f"{self.made}: no labels of two classes or more: no probe is made, and of the rates the largest that does not diverge is taken"
+                f"{self.made}: no labels of two classes or more: no probe is made, and of the rates the largest that does not diverge "
+                "is taken"
             )
-        seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:
             for objective in TARGETS:
-                ranked = yield from self.tune(objective, encoder)
-                role = f"{objective}-{encoder}"
-                while ranked:
-                    try:
-                        yield {role: self.run(role, objective, encoder, ranked[:1] * self.seeds, seeds, seeds, every)}
-                    except Diverged as stop:  # the tuning seed was luckier: take the next best below
-                        ranked = [rate for rate in ranked if rate < stop.lr]
-                        continue
-                    break
-                else:
-                    raise ValueError(f"{role} diverges at every rate that its tuning survived; give lower --rates")
+                make = partial(self.run, objective, encoder)
+                tuning, training = partial(make, self.updates), partial(make, max(1, self.updates // 5))
+                yield from self.tuned(f"{objective}-{encoder}", tuning, training)
 
     def claims(self, results: Results) -> list[Claim]:
         jepa, mae = results["jepa-mlp"], results["mae-mlp"]
@@ -262,10 +147,7 @@ class Pixels(Experiment):
                 for by in ("rho", "lam"):
                     row[f"top-{strongest(result)} overlap with {by}"] = spread(final(result, f"linear/overlap/{by}"), 2)
                     row[f"order, {by}"] = spread(final(result, f"linear/order/{by}"), 2)
-                if VALIDATION in tuning.metrics:
-                    tried = zip(tuning.config["model"]["lr"], 100 * final(tuning, VALIDATION), strict=True)
-                    row["tuning: lr (validation probe, %)"] = ", ".join(f"{lr:g} ({score:.1f})" for lr, score in tried)
-                rows.append(row)
+                rows.append(row | self.tried(tuning))
         return rows
 
     def figures(self, results: Results) -> Figures:

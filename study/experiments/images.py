@@ -1,0 +1,151 @@
+"""What the experiments on noisy images share: which samples, which noise, and rates tuned with the same effort."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from study.experiments.base import Experiment, Plan, check_count, final
+from study.experiments.sources import check_images, made, source
+from study.running.result import Result
+from study.running.run import Run
+
+if TYPE_CHECKING:
+    from datamodules.noise import Kind
+    from datamodules.sources import Source
+
+TUNING_SEED = 1000
+VALIDATION, TEST = "probe/online/features/noisy/validation", "probe/online/features/noisy/test"
+RANDOM, RAW = "probe/random/features/noisy/test", "probe/pixels/noisy/test"
+Make = Callable[[str, list[float], list[int], list[int]], Run]  # of a name, rates, seeds of networks and seeds of data
+
+
+@dataclass
+class ImageExperiment(Experiment):
+    """Base of experiments on noisy images.
+
+    Args:
+        images: source of the samples: builtin, cifar10, cifar100, stl10, folder, parquet, arrays, or a class of your own by its import
+            path, package.module.Class, which is a datamodules.sources.Source and gets those of the next seven options that are given.
+        root: folder of the source, or file of arrays.
+        download: let torchvision download.
+        bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
+        most_pixels: a picture of those with more pixels is not decoded.
+        size: side of the reduced images in pixels.
+        window: of arrays that are recordings the length of a window in time steps.
+        step: time steps from the start of one window to that of the next, by default window.
+        count: training images at most.
+        directions: number K of distractor directions.
+        amplitude: standard deviation A of the distractor, in pixel standard deviations.
+        gamma: correlation of the distractor between the views, in [0, 1]; its rho.
+        sigma: standard deviation of the independent pixel noise.
+        updates: training length.
+        batch: pairs per update.
+        rates: learning rates tried for each objective and encoder.
+        seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
+    """
+
+    free = ("images", "root", "download", "bad_files", "most_pixels", "window", "step", "rates", "seeds")
+    images: str = "builtin"
+    root: Path | None = None
+    download: bool = False
+    bad_files: float = 0.0
+    most_pixels: int = 89_478_485  # Pillow's own limit
+    size: int = 16
+    window: int | None = None
+    step: int | None = None
+    count: int = 20_000
+    directions: int = 128
+    amplitude: float = 14.0
+    gamma: float = 0.4
+    sigma: float = 0.05
+    updates: int = 1200
+    batch: int = 128
+    rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 6e-4)
+    seeds: int = 5
+
+    def __post_init__(self) -> None:
+        check_images(self.images)
+        check_count("size", self.size, most=1024)
+        check_count("count", self.count, least=10, most=10**9)
+        for name in ("updates", "batch", "seeds"):
+            check_count(name, getattr(self, name))
+        if not 0 <= self.bad_files < 1:
+            raise ValueError(f"bad_files must lie in [0, 1), found {self.bad_files}")
+        if self.most_pixels < 1:
+            raise ValueError(f"most_pixels must be at least 1, found {self.most_pixels}")
+        if not 0 <= self.amplitude < math.inf:
+            raise ValueError(f"amplitude must be finite and not negative, found {self.amplitude}")
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma must lie in [0, 1], found {self.gamma}")
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma must be finite and positive, found {self.sigma}")
+        self.rates = tuple(sorted(self.rates))
+        if not (self.rates and all(0 < rate < math.inf for rate in self.rates) and len(set(self.rates)) == len(self.rates)):
+            raise ValueError(f"rates must be positive learning rates, each once, found {list(self.rates)}")
+        self.root = None if self.root is None else Path(self.root).resolve()
+
+    @cached_property
+    def source(self) -> dict[str, Any]:
+        """The configuration of the samples' source."""
+        names = ("root", "download", "bad_files", "most_pixels", "size", "window", "step")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
+        return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
+
+    @cached_property
+    def made(self) -> "Source":
+        """The source itself."""
+        return made(self.source)
+
+    def data(self, kind: "Kind", pairing: dict[str, Any], seeds: list[int], **options: Any) -> dict[str, Any]:
+        """Noisy images, as a configuration, with options that are others than the experiment's."""
+        noise = {name: options.pop(name, getattr(self, name)) for name in ("directions", "amplitude", "gamma", "sigma")}
+        pairs = {"count": self.count, "batch": self.batch, "updates": self.updates, "seeds": seeds, "chunk": 25}
+        return {
+            "class_path": "datamodules.SourcePairs",
+            "init_args": {
+                "source": self.source,
+                "noise": {"class_path": "datamodules.noise.Distractor", "init_args": {"kind": kind, **noise}},
+                "pairing": pairing,
+                **pairs,
+                **options,
+            },
+        }
+
+    def tuned(self, role: str, tuning: Make, training: Make) -> Plan:
+        """Tries all rates on a seed of their own, then trains every seed at the rate of the best validation probe; without labels at
+        the largest. A rate that diverges gives way to lower ones: those that are left while tuning, and in training the next
+        best below it."""
+        from study.observers.loss import Diverged
+
+        rates, ranked = list(self.rates), list[float]()
+        while rates and not ranked:
+            try:
+                results = yield {f"tune-{role}": tuning(f"tune-{role}", rates, [TUNING_SEED] * len(rates), [TUNING_SEED])}
+            except Diverged as stop:
+                rates = [rate for rate in rates if rate < stop.lr]
+                continue
+            tried = results[f"tune-{role}"]
+            ranked = [rates[i] for i in np.argsort(-final(tried, VALIDATION))] if VALIDATION in tried.metrics else rates[::-1]
+        seeds = list(range(self.seeds))
+        while ranked:
+            try:
+                yield {role: training(role, ranked[:1] * self.seeds, seeds, seeds)}
+            except Diverged as stop:  # the tuning seed was luckier
+                ranked = [rate for rate in ranked if rate < stop.lr]
+                continue
+            return
+        raise ValueError(
+            f"{role} diverges at every rate of {', '.join(f'{rate:g}' for rate in self.rates)}; give lower --rates"
+        )
+
+    def tried(self, tuning: Result) -> dict[str, str]:
+        """The rates of a tuning and their validation probes in %, as a cell of a table; none without labels."""
+        if VALIDATION not in tuning.metrics:
+            return {}
+        scores = zip(tuning.config["model"]["lr"], 100 * final(tuning, VALIDATION), strict=True)
+        return {"tuning: lr (validation probe, %)": ", ".join(f"{lr:g} ({score:.1f})" for lr, score in scores)}

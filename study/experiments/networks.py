@@ -1,0 +1,311 @@
+"""Four kinds of networks, five objectives: what a strong distractor does to linear, dense, convolutional and attention encoders.
+
+Claim: With a distractor in patches a convolution trained as VICReg ignores it (share of feature variance at most 0.05) and
+trained as MAE holds it (at least 0.5); VICReg's linear probe is at least 10 points better than MAE's and than its own random
+encoder's, at least 3 better than raw noisy pixels with all labels, and further ahead with few. A JEPA whose teacher is slow
+keeps what MAE keeps.
+Command: study run networks [--images parquet --root FOLDER] [--noises clean,patch,global]
+Expected on CIFAR-10: probe about 42 % against MAE 26, random 20, raw 38; shares 0.00 and 0.9.
+Time: about 30 minutes on 2 CPU cores; three times as long with all noises.
+
+All objectives see the same pairs (two noisy views, each cropped and flipped by itself), and have the same predictor (of VICReg and
+SIGReg it is the projector). Learning rates are tuned for each network, objective and noise on the validation split, over the same
+grid, on a seed of their own, with a sixth of the convolution's updates. Nothing is masked: MAE is the reconstruction of the other view.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
+from study.experiments.images import RANDOM, RAW, TEST, ImageExperiment
+from study.experiments.verdict import Region, above
+from study.running.result import Result
+from study.running.run import Run
+from study.statistics import interval, spread
+
+Network = Literal["linear", "mlp", "convolution", "vit"]
+Disturbance = Literal["clean", "patch", "global"]
+Method = Literal["vicreg", "sigreg", "ema", "stop-gradient", "mae"]
+FEATURES, EMBEDDING, HIDDEN = 256, 128, 512
+LABELS = [100, 300, 1000, 3000]
+PATCH = 4  # side of a patch of the convolution and of the transformer
+ALL, FEW = "all", 300  # labels of the claim on few
+SLOW = 20  # turnovers up to which a teacher is expected to keep what a MAE keeps
+SHARE, HEALTH = "distractor/share", "health/validation-256"
+
+
+class Cell(NamedTuple):
+    """What is trained together: as many networks as there are seeds."""
+
+    noise: Disturbance
+    network: Network
+    method: Method
+    decay: float = 0.0  # of the teacher
+
+    @property
+    def label(self) -> str:
+        return f"ema {self.decay:g}" if self.method == "ema" else self.method
+
+    @property
+    def role(self) -> str:
+        return f"{self.label.replace(' ', '-')}-{self.network}-{self.noise}"
+
+
+def objective(cell: Cell) -> dict[str, Any]:
+    """As a configuration."""
+    joint: dict[str, Any] = {"class_path": "models.Joint"}
+    match cell.method:
+        case "vicreg":
+            return joint | {"init_args": {"regularizer": {"class_path": "models.VarianceCovariance"}, "embedding": EMBEDDING}}
+        case "sigreg":
+            term = {"class_path": "models.SIGReg", "init_args": {"weight": 0.05}}
+            return joint | {"init_args": {"regularizer": term, "invariance": 1.0, "embedding": EMBEDDING}}
+        case "ema":  # with the distance and the targets of I-JEPA
+            practice = {"distance": "smooth_l1", "normalized": True}
+            return {"class_path": "models.EMA", "init_args": {"decay": cell.decay, **practice}}
+        case "stop-gradient":
+            return {"class_path": "models.StopGradient"}
+        case "mae":
+            return {"class_path": "models.Pixels"}
+
+
+def encoder(network: Network, shape: list[int], seeds: list[int]) -> dict[str, Any]:
+    """An encoder of FEATURES features, or of as many as there are inputs, as a configuration."""
+    inputs = math.prod(shape)
+    features = min(FEATURES, inputs)
+    dense = {"inputs": inputs, "features": features, "seeds": seeds}
+    if network == "linear":
+        return {"class_path": "models.MLP", "init_args": {"hidden": [features, features], "eps": 0.6**3, **dense}}
+    if network == "mlp":
+        return {"class_path": "models.MLP", "init_args": {"hidden": [512], "activation": "relu", "eps": 0.6**2, **dense}}
+    kind, sizes = (
+        ("Convolution", {"widths": [64, 64, 64]})
+        if network == "convolution"
+        else ("ViT", {"width": 48, "depth": 2, "heads": 4})
+    )
+    image = {"size": shape[-1], "channels": shape[0], "patch": PATCH, "features": features}
+    stacked = {"class_path": f"models.networks.{kind}", "init_args": {**image, **sizes}}
+    return {"class_path": "models.Stack", "init_args": {"network": stacked, "shape": shape, "seeds": seeds}}
+
+
+def observer(name: str, every: int, **options: Any) -> dict[str, Any]:
+    """As a configuration."""
+    return {"class_path": f"study.observers.{name}", "init_args": {"every": max(1, every), **options}}
+
+
+def over_labels(result: Result, metric: str) -> dict[str, str]:
+    """The metrics of a probe by its number of labels, as text; few where there are so many images, then all."""
+    found = {f"{n:,}": f"{metric}-{n}" for n in LABELS}
+    return {n: name for n, name in found.items() if name in result.metrics} | {ALL: metric}
+
+
+@dataclass
+class Networks(ImageExperiment):
+    """JEPA and MAE with linear, dense, convolutional and attention encoders.
+
+    Args:
+        updates: training length of the convolution.
+        short: training length of the other networks.
+        trial: training length of every network while its rate is chosen.
+        crop: smallest area of the crops, as a share of the image's, in (0, 1]; 1 for two views of the whole image.
+        noises: of clean, patch and global: without distractor, or with one of these directions.
+        networks: of linear, mlp, convolution and vit.
+        methods: of vicreg, sigreg, ema, stop-gradient and mae.
+        decays: of the teachers of ema, in [0, 1).
+    """
+
+    free = (*ImageExperiment.free, "noises", "networks", "methods", "decays", "short")
+    name = "networks"
+    expected = "40 runs of 3 networks, about 30 min on 2 cores"
+    count: int = 50_000
+    updates: int = 977
+    batch: int = 256
+    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    seeds: int = 3
+    short: int = 244
+    trial: int = 163
+    crop: float = 0.7
+    noises: tuple[Disturbance, ...] = ("patch",)
+    networks: tuple[Network, ...] = ("linear", "mlp", "convolution", "vit")
+    methods: tuple[Method, ...] = ("vicreg", "sigreg", "ema", "stop-gradient", "mae")
+    decays: tuple[float, ...] = (0.99,)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("short", "trial"):
+            check_count(name, getattr(self, name))
+        if not 0 < self.crop <= 1:
+            raise ValueError(f"crop must lie in (0, 1], found {self.crop}")
+        for name in ("noises", "networks", "methods", "decays"):
+            found = getattr(self, name)
+            if not found or len(set(found)) < len(found):
+                raise ValueError(f"{name} must hold at least one, each once, found {list(found)}")
+        if not all(0 <= decay < 1 for decay in self.decays):
+            raise ValueError(f"decays must lie in [0, 1), found {list(self.decays)}")
+
+    def cells(self) -> Iterator[Cell]:
+        for noise in self.noises:
+            for network in self.networks:
+                for method in self.methods:
+                    for decay in self.decays if method == "ema" else (0.0,):
+                        yield Cell(noise, network, method, decay)
+
+    def length(self, cell: Cell) -> int:
+        return self.updates if cell.network == "convolution" else self.short
+
+    def run(
+        self, cell: Cell, observers: list[dict], updates: int, name: str, rates: list[float], inits: list[int], data: list[int]
+    ) -> Run:
+        clean = cell.noise == "clean"
+        pairing: dict[str, Any] = {"class_path": "datamodules.pairings.Same"}
+        if self.crop < 1:
+            pairing = {"class_path": "datamodules.pairings.Crops", "init_args": {"smallest": self.crop}}
+        config = {
+            "trainer": {"accelerator": self.device, "callbacks": observers},
+            "model": {
+                "encoder": encoder(cell.network, self.made.shape, inits),
+                "predictor": {"class_path": "models.Perceptron", "init_args": {"hidden": [HIDDEN]}},
+                "objective": objective(cell),
+                "optimizer": "adamw",
+                "lr": rates,
+                "schedule": "cosine",
+                "warmup": updates // 20,
+            },
+            "data": self.data(
+                "global" if clean else cell.noise, pairing, data, updates=updates, amplitude=0.0 if clean else self.amplitude
+            ),
+        }
+        from study.running.training import Training
+
+        return Training(self.name, name, config)
+
+    def check_samples(self) -> None:
+        from datamodules.noise import check
+
+        shape = self.made.shape
+        for noise in self.noises:
+            check("global" if noise == "clean" else noise, shape, self.directions)
+        square = len(shape) == 3 and shape[1] == shape[2] and shape[1] % PATCH == 0
+        if not square and {"convolution", "vit"} & set(self.networks):
+            raise ValueError(
+                f"convolution and vit need square images whose side is a multiple of {PATCH}, found samples of shape {shape}; give "
+                "--networks [linear,mlp]"
+            )
+        if not self.made.labelled:
+            raise ValueError(
+                f"{self.made}: no labels of two classes or more, which the rates of networks are chosen by; study run pixels does without"
+            )
+
+    def plan(self) -> Plan:
+        self.check_samples()
+        for cell in self.cells():
+            length = self.length(cell)
+            probe = {"train": 16_000, "validation": 4000, "test": 10_000}
+            choosing = observer("Probe", self.trial, **probe)
+            observers = [observer("Probe", length // 4, **probe, labels=LABELS), observer("Health", length // 4)]
+            if cell.noise != "clean":
+                observers.append(observer("Distractor", length // 4))
+            yield from self.tuned(
+                cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length)
+            )
+
+    def claims(self, results: Results) -> list[Claim]:
+        here = [cell for cell in self.cells() if (cell.noise, cell.network) == ("patch", "convolution")]
+        roles = {cell.method: cell.role for cell in here}
+        out = []
+        on = (
+            f"{self.images} images, K = {self.directions}, A = {self.amplitude:g}, gamma = {self.gamma:g}, patches, convolution"
+        )
+        mean = "(mean over seeds; 95 % Student interval)"
+
+        def add(name: str, statement: str, predicted: str, region: Region, values: NDArray) -> None:
+            measured, low, high = interval(values)
+            out.append(
+                self.claim(
+                    f"{self.images}/{name}", f"{on}: {statement} {mean}", "theory section 5", predicted, region, [low, high],
+                    measured=measured, n=self.seeds,
+                )
+            )  # fmt: skip
+
+        def probe(role: str, metric: str = TEST) -> NDArray:
+            return 100 * final(results[role], metric)
+
+        if "vicreg" in roles:
+            jepa = roles["vicreg"]
+            ahead = probe(jepa) - probe(jepa, RAW)
+            few = probe(jepa, f"{TEST}-{FEW}") - probe(jepa, f"{RAW}-{FEW}")
+            add("share-vicreg", "trained as VICReg, the distractor explains at most 0.05 of the features' variance", "<= 0.05",
+                Region(at_most=0.05), final(results[jepa], SHARE))  # fmt: skip
+            add("vicreg-over-random", "VICReg's linear probe beats its random encoder's by at least 10 points", ">= 10 points",
+                Region(at_least=10), probe(jepa) - probe(jepa, RANDOM))  # fmt: skip
+            add("vicreg-over-raw", "VICReg's linear probe beats that of the raw noisy pixels by at least 3 points with all labels",
+                ">= 3 points", Region(at_least=3), ahead)  # fmt: skip
+            add("vicreg-over-raw-few", f"it is further ahead of the raw pixels with {FEW} labels than with all", "> 0 points",
+                above(0), few - ahead)  # fmt: skip
+        if "mae" in roles:
+            add("share-mae", "trained as MAE, the distractor explains at least 0.5 of the features' variance", ">= 0.5",
+                Region(at_least=0.5), final(results[roles["mae"]], SHARE))  # fmt: skip
+        if {"vicreg", "mae"} <= set(roles):
+            add("vicreg-over-mae", "VICReg's linear probe beats MAE's by at least 10 points", ">= 10 points", Region(at_least=10),
+                probe(roles["vicreg"]) - probe(roles["mae"]))  # fmt: skip
+        for cell in here:
+            if cell.method == "ema" and self.turnovers(cell) <= SLOW:
+                add(f"share-teacher-{cell.decay:g}", f"with a teacher of decay {cell.decay:g}, which turns over {self.turnovers(cell):.3g} "
+                    "times, the distractor explains at least 0.5 of the features' variance, as of a MAE", ">= 0.5",
+                    Region(at_least=0.5), final(results[cell.role], SHARE))  # fmt: skip
+        return out
+
+    def turnovers(self, cell: Cell) -> float:
+        """How often the target's weights are replaced: the sum of 1 - decay over the updates."""
+        return self.length(cell) * (1 - cell.decay)
+
+    def reported(self, results: Results) -> list[dict[str, Any]]:
+        rows = []
+        for cell in self.cells():
+            result, tuning = results[cell.role], results[f"tune-{cell.role}"]
+            latent = cell.method in ("ema", "stop-gradient")
+            row = {
+                "noise": cell.noise, "network": cell.network, "objective": cell.label,
+                "teacher's turnovers": f"{self.turnovers(cell):.3g}" if latent else "",
+                "updates": f"{self.length(cell):,}", "lr": f"{result.config['model']['lr'][0]:g}",
+                "distractor's share": "" if cell.noise == "clean" else spread(final(result, SHARE), 3),
+            }  # fmt: skip
+            for name, metric in {"probe": TEST, "random encoder": RANDOM, "raw pixels": RAW}.items():
+                row[f"{name}, all labels, %"] = spread(100 * final(result, metric), 1)
+                few = {n: 100 * final(result, m).mean() for n, m in over_labels(result, metric).items() if n != ALL}
+                row[f"{name}, {' / '.join(few)} labels, %"] = " / ".join(f"{value:.1f}" for value in few.values())
+            row["effective rank"] = spread(final(result, f"{HEALTH}/rank"), 1)
+            row["feature std"] = spread(final(result, f"{HEALTH}/std"), 3)
+            row["gap"] = spread(final(result, f"{HEALTH}/gap"), 2)
+            rows.append(row | self.tried(tuning))
+        return rows
+
+    def figures(self, results: Results) -> Figures:
+        from study import figures
+
+        out: Figures = {}
+        for noise in self.noises:
+            probes: dict[str, dict[str, NDArray]] = {network: {} for network in self.networks}
+            shares: dict[str, dict[str, NDArray]] = {network: {} for network in self.networks}
+            for cell in (cell for cell in self.cells() if cell.noise == noise):
+                result = results[cell.role]
+                for name, metric in {cell.label: TEST, "random encoder": RANDOM, "raw pixels": RAW}.items():
+                    over = over_labels(result, metric)
+                    probes[cell.network][name] = 100 * np.stack([final(result, m) for m in over.values()])
+                if noise != "clean":
+                    shares[cell.network][cell.label] = final(result, SHARE)
+            out[
+                f"Noise: {noise}. Test accuracy of a linear probe over the number of labels. Mean of {self.seeds} seeds; bands: 95 % "
+                "Student interval."
+            ] = figures.probe_over_labels(probes, list(over))
+            if noise != "clean":
+                out[f"Noise: {noise}. The distractor's share of feature variance. Dots: seeds; bars: mean."] = (
+                    figures.shares_by_objective(shares)
+                )
+        return out
