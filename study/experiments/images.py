@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -49,7 +49,17 @@ class ImageExperiment(Experiment):
         seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
     """
 
-    free = ("images", "root", "download", "bad_files", "most_pixels", "window", "step", "rates", "seeds")
+    free: ClassVar[tuple[str, ...]] = (
+        "images",
+        "root",
+        "download",
+        "bad_files",
+        "most_pixels",
+        "window",
+        "step",
+        "rates",
+        "seeds",
+    )
     images: str = "builtin"
     root: Path | None = None
     download: bool = False

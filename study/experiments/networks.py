@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ from study.experiments.verdict import Region, above
 from study.running.result import Result
 from study.running.run import Run
 from study.statistics import interval, spread
+
+if TYPE_CHECKING:
+    from datamodules.noise import Kind
 
 Network = Literal["linear", "mlp", "convolution", "vit"]
 Disturbance = Literal["clean", "patch", "global"]
@@ -162,7 +165,8 @@ class Networks(ImageExperiment):
     def run(
         self, cell: Cell, observers: list[dict], updates: int, name: str, rates: list[float], inits: list[int], data: list[int]
     ) -> Run:
-        clean = cell.noise == "clean"
+        kind: "Kind" = "global" if cell.noise == "clean" else cell.noise
+        amplitude = 0.0 if cell.noise == "clean" else self.amplitude
         pairing: dict[str, Any] = {"class_path": "datamodules.pairings.Same"}
         if self.crop < 1:
             pairing = {"class_path": "datamodules.pairings.Crops", "init_args": {"smallest": self.crop}}
@@ -177,9 +181,7 @@ class Networks(ImageExperiment):
                 "schedule": "cosine",
                 "warmup": updates // 20,
             },
-            "data": self.data(
-                "global" if clean else cell.noise, pairing, data, updates=updates, amplitude=0.0 if clean else self.amplitude
-            ),
+            "data": self.data(kind, pairing, data, updates=updates, amplitude=amplitude),
         }
         from study.running.training import Training
 
