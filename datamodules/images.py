@@ -12,6 +12,7 @@ from datamodules.folder import folder, pictures
 from datamodules.messages import printable, reason
 from datamodules.parquet import parquet, tables
 from datamodules.reading import read
+from datamodules.seen import Look, look
 from datamodules.shapes import CLASSES, shapes
 from datamodules.splits import Split
 
@@ -53,14 +54,13 @@ def load(source: str, root: Path | None = None, download: bool = False, reading:
     """
     if source not in get_args(Source):
         raise ValueError(f"unknown image source {printable(source, 50)!r}; choose one of {', '.join(get_args(Source))}")
-    found = [(path, path.stat()) for path in files(source, root)]  # a file that is replaced has another number, too
-    seen = tuple((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for path, s in found)
+    seen = look(files(source, root))
     return _load(source, None if root is None else Path(root), download, seen, reading if source in LISTED else USUAL)
 
 
 @lru_cache(maxsize=2)
-def _load(source: str, root: Path | None, download: bool, seen: tuple, reading: Reading) -> dict[str, Split]:
-    """`seen`: names, sizes and times of the source's files, which are read again where they changed."""
+def _load(source: str, root: Path | None, download: bool, seen: tuple[Look, ...], reading: Reading) -> dict[str, Split]:
+    """`seen`: the source's files, which are read again where they changed."""
     if source == "builtin":
         return {
             "train": Split(*shapes(BUILTIN_TRAIN), CLASSES),
