@@ -19,7 +19,7 @@ from datamodules.decoding import Reading, decode, prepared
 from datamodules.messages import printable, say
 from datamodules.progress import shown
 from datamodules.seen import Look, settled
-from datamodules.splits import Source, Split
+from datamodules.splits import Listing, Split
 
 NAMED = 3  # pictures that are left out by name
 FORMAT = 1  # of what is kept; another one when pictures are decoded to other pixels
@@ -29,7 +29,7 @@ WAITING = 4  # pictures that are read ahead of a thread
 Picture = tuple[UInt8[Tensor, "3 size size"], set[str]]  # and its conversions
 
 
-def read(root: Path, source: Source, reading: Reading, seen: tuple[Look, ...]) -> dict[str, Split]:
+def read(root: Path, source: Listing, reading: Reading, seen: tuple[Look, ...]) -> dict[str, Split]:
     """The splits of the source in `root`, from what was kept of them where the files look as they did; what is converted or left out
     is said on stderr.
 
@@ -62,7 +62,7 @@ def read(root: Path, source: Source, reading: Reading, seen: tuple[Look, ...]) -
 
 
 def _decoded(
-    where: str, source: Source, reading: Reading, path: Path | None, made_of: str, seen: tuple[Look, ...]
+    where: str, source: Listing, reading: Reading, path: Path | None, made_of: str, seen: tuple[Look, ...]
 ) -> cache.Decoded:
     start, total = time.time(), sum(len(listed.labels) for listed in source.splits.values())
     what = f"{where}: {total:,} images of {reading.size} x {reading.size} pixels"

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from noisy import load
 from PIL import Image
 
-from datamodules import cache, images, reading, seen
+from datamodules import cache, reading, seen
 from datamodules.decoding import Reading
-from datamodules.images import load
+from datamodules.sources import pictures
 
 HALF = Reading(4, bad_files=0.5)
 
@@ -46,9 +47,9 @@ def decoded(monkeypatch):
 
 def start(root, how=HALF):
     """As a new process would."""
-    images._load.cache_clear()
+    pictures._decoded.cache_clear()
     return {
-        name: (split.images.clone(), split.labels, split.classes) for name, split in load("folder", root, reading=how).items()
+        name: (split.values.clone(), split.labels, split.classes) for name, split in load("folder", root, reading=how).items()
     }
 
 
@@ -224,8 +225,8 @@ def test_pictures_that_do_not_fit_into_memory_are_decoded_onto_the_disk(root, mo
 
 def test_kept_pictures_are_mapped_read_only(root, tmp_path):
     start(root)
-    images._load.cache_clear()
-    mapped = load("folder", root, reading=HALF)["train"].images
+    pictures._decoded.cache_clear()
+    mapped = load("folder", root, reading=HALF)["train"].values
     (file,) = files(tmp_path)
     (line,) = [line for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(file))]
     low, high = (int(address, 16) for address in line.split()[0].split("-"))
