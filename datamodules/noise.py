@@ -7,7 +7,7 @@ import abc
 import copy
 import itertools
 import math
-from typing import Literal, Self, assert_never
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Float
@@ -37,7 +37,7 @@ class Noise(abc.ABC):
     def to(self, device: torch.device) -> None:
         """Moves what it holds to the device on which batches are made."""
 
-    def of(self, index: int) -> Self:
+    def of(self, index: int) -> "Noise":
         """The noise of one data set."""
         one = copy.copy(self)
         one.seeds = self.seeds[index : index + 1]
@@ -132,9 +132,9 @@ class Distractor(White):
     def to(self, device: torch.device) -> None:
         self.D_SdK = self.D_SdK.to(device)
 
-    def of(self, index: int) -> Self:
-        one = super().of(index)
-        one.D_SdK = self.D_SdK[index : index + 1]
+    def of(self, index: int) -> "Distractor":
+        one = copy.copy(self)
+        one.seeds, one.D_SdK = self.seeds[index : index + 1], self.D_SdK[index : index + 1]
         return one
 
     def coefficients(

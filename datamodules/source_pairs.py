@@ -1,15 +1,14 @@
 """Pairs of samples of any source, by any pairing, with noise whose covariance is known by construction."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from datamodules import memory, random
+from datamodules.chosen import ROWS_AT_ONCE, Chosen
 from datamodules.messages import printable
 from datamodules.moments import Moments
 from datamodules.noise import Noise, White
@@ -20,41 +19,7 @@ from datamodules.sources import Source, Split
 from datamodules.streams import ROWS
 from datamodules.views import Pair, View
 
-ROWS_AT_ONCE = 4096
 ENOUGH = 7  # samples of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The pairs of one split that are used, in the order in which they are."""
-
-    values: UInt8[Tensor, "n d"] | Float32[Tensor, "n d"]
-    rows: Int[Tensor, "v m"]  # of `values`: of both samples of a pair where v = 1, of each where v = 2
-    labels: Int[Tensor, "m"] | None  # of the samples x
-    classes: int | None
-
-    @classmethod
-    def of(cls, split: Split, rows: Int[Tensor, "v m"]) -> "Chosen":
-        if split.labels is None:
-            return cls(split.values.flatten(1), rows, None, None)
-        return cls(split.values.flatten(1), rows, split.labels[rows[0]], len(split.classes))
-
-    @property
-    def count(self) -> int:
-        return self.rows.shape[1]
-
-    def at(self, which: Int[Tensor, "*n"] | slice) -> UInt8[Tensor, "v *n d"] | Float32[Tensor, "v *n d"]:
-        """A copy of the samples of some pairs."""
-        return self.values[self.rows[:, which]]
-
-    def samples(self) -> Iterator[UInt8[Tensor, "_ d"] | Float32[Tensor, "_ d"]]:
-        """The samples x, few at a time."""
-        for some in self.rows[0].split(ROWS_AT_ONCE):
-            yield self.values[some]
-
-    def to(self, device: torch.device) -> "Chosen":
-        labels = None if self.labels is None else self.labels.to(device)
-        return Chosen(self.values.to(device), self.rows.to(device), labels, self.classes)
 
 
 class SourcePairs(Pairs):
@@ -158,7 +123,7 @@ class SourcePairs(Pairs):
                 missing := sorted(set(range(len(split.classes))) - set(split.labels[rows[0]].tolist()))
             ):
                 raise ValueError(self._too_few(name, rows.shape[1], split, missing[0]))
-        return {name: Chosen.of(split, rows) for name, (split, rows) in from_split.items()}
+        return {name: Chosen(split, rows) for name, (split, rows) in from_split.items()}
 
     def _check(self, name: str, split: Split, shape: list[int]) -> None:
         """Raises ValueError: the source, which can be anybody's, breaks its promises."""
@@ -194,22 +159,27 @@ class SourcePairs(Pairs):
         if self._mean_d.device != device:
             self.noise.to(device)
             self._mean_d = self._mean_d.to(device)
-            self._chosen = {name: chosen.to(device) for name, chosen in self._chosen.items()}
+            for chosen in self._chosen.values():
+                chosen.to(device)
 
     def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Pair:
         self._to(device)
         count = self.share(ranks)
         first = rank * count
-        keys = [random.key(s, ROWS, update) for s in self.seeds]
-        which = random.integers(keys, count, self._chosen["train"].count, first, device)
-        clean = self.pairing.pair(*self._clean("train", which), self.seeds, update, first)
+        keys, following = ([random.key(s, ROWS, number) for s in self.seeds] for number in (update, update + 1))
+        samples = self._chosen["train"].drawn(keys, following, count, first)
+        clean = self.pairing.pair(*self._scaled(samples), self.seeds, update, first)
         x, y = self.noise.views(clean.x.values, clean.y.values, update, first)
         return Pair(View(x, clean.x.keep), View(y, clean.y.keep))
 
     def _clean(self, split: str, which: Int[Tensor, "*n"] | slice) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
-        """The samples x and y of some pairs, centred and scaled; the same memory where they are the same."""
-        samples = self._chosen[split].at(which).float().sub_(self._mean_d).div_(self._std)
-        x, y = samples.expand(2, *samples.shape[1:])
+        """The samples x and y of some pairs, centred and scaled."""
+        return self._scaled(self._chosen[split].at(which))
+
+    def _scaled(self, samples: Shaped[Tensor, "v *n d"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
+        """A copy that may be written to, centred and scaled; x and y are the same memory where they are the same."""
+        made = samples.float().sub_(self._mean_d).div_(self._std)
+        x, y = made.expand(2, *made.shape[1:])
         return x, y
 
     def clean(self, split: str, count: int | None = None) -> Float[Tensor, "n d"]:

@@ -213,13 +213,13 @@ def test_pictures_that_fit_neither_on_the_disk_nor_into_memory_are_refused(root,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache.os, "posix_fallocate", full)
-    monkeypatch.setattr(cache.memory, "free_bytes", lambda: 959)
+    monkeypatch.setattr(cache.memory, "free_bytes", lambda *_: 959)
     with pytest.raises(ValueError, match=r"20 images of 4 x 4 pixels need 960 bytes, and 959 are free; give a smaller --size"):
         start(root)
 
 
 def test_pictures_that_do_not_fit_into_memory_are_decoded_onto_the_disk(root, monkeypatch, tmp_path):
-    monkeypatch.setattr(cache.memory, "free_bytes", lambda: 0)
+    monkeypatch.setattr(cache.memory, "free_bytes", lambda *_: 0)
     assert len(start(root)["train"][0]) and files(tmp_path)
 
 
