@@ -43,22 +43,22 @@ def read(root: Path, source: Listing, reading: Reading, seen: tuple[Look, ...]) 
         ValueError: more than the share `reading.bad_files` cannot be decoded, or all of a split, or all fit neither into the cache nor
             into memory.
     """
-    labels = {name: listed.labels for name, listed in source.splits.items()}
     path = cache.place(_checksum([str(root.absolute()), dataclasses.asdict(reading)]))
-    made_of = _checksum([FORMAT, PIL.__version__, labels, seen])
+    made_of = _checksum([FORMAT, PIL.__version__, {name: listed.labels for name, listed in source.splits.items()}, seen])
     decoded = cache.recall(path, made_of, reading.size) if path else None
     if decoded is None:
         decoded = _decoded(printable(root), source, reading, path, made_of, seen)
     for line in decoded.said:
         say(line)
-    for name, numbers in decoded.left_out.items():
-        bad = set(numbers)
-        labels[name] = [label for i, label in enumerate(labels[name]) if i not in bad]
-    images = decoded.images.split([len(found) for found in labels.values()])
-    return {
-        name: Split(part, torch.tensor(found), source.classes)
-        for (name, found), part in zip(labels.items(), images, strict=True)
-    }
+    splits, first = {}, 0
+    for name, listed in source.splits.items():
+        bad = set(decoded.left_out[name])
+        fine = torch.tensor([i for i in range(len(listed.labels)) if i not in bad])
+        groups = None if listed.groups is None else torch.tensor(listed.groups)[fine]
+        images = decoded.images[first : first + len(fine)]
+        splits[name] = Split(images, torch.tensor(listed.labels)[fine], source.classes, groups)
+        first += len(fine)
+    return splits
 
 
 def _decoded(

@@ -104,26 +104,28 @@ class SourcePairs(Pairs):
 
     def _used(self, loaded: dict[str, Split]) -> dict[str, Chosen]:
         """The pairs of each split that are used, in the order in which they are."""
-        used = {}
         for name, split in loaded.items():
             self._check(name, split, self.source.shape)
-            rows = self.pairing.rows(split)
-            used[name] = rows[:, balanced(_labels(split)[rows[0]])[: self.count]]
-        from_split = {name: (split, used[name]) for name, split in loaded.items()}
-        if "validation" not in loaded:
-            split, rows = from_split["train"]
-            # The order once more, of those that count leaves: the fifth at its end then holds a fifth of each class.
-            try:
-                kept, held = held_out(_labels(split)[rows[0]], None if split.groups is None else split.groups[rows[0]])
-            except ValueError as error:
-                raise ValueError(f"{self._where}: {error}") from error
-            from_split |= {"train": (split, rows[:, kept]), "validation": (split, rows[:, held])}
-        for name, (split, rows) in from_split.items():
+        used = {name: (split, self.pairing.rows(split)) for name, split in loaded.items()}
+        if "test" not in used:
+            used |= self._divided(*used["train"], "test")
+        used = {name: (split, rows[:, balanced(_labels(split)[rows[0]])[: self.count]]) for name, (split, rows) in used.items()}
+        if "validation" not in used:  # of those that count leaves, so that it holds a fifth of each class
+            used |= self._divided(*used["train"], "validation")
+        for name, (split, rows) in used.items():
             if split.labels is not None and (
                 missing := sorted(set(range(len(split.classes))) - set(split.labels[rows[0]].tolist()))
             ):
                 raise ValueError(self._too_few(name, rows.shape[1], split, missing[0]))
-        return {name: Chosen(split, rows) for name, (split, rows) in from_split.items()}
+        return {name: Chosen(split, rows) for name, (split, rows) in used.items()}
+
+    def _divided(self, split: Split, rows: Int[Tensor, "v m"], name: str) -> dict[str, tuple[Split, Int[Tensor, "v _"]]]:
+        """The training pairs without a fifth, and that as the split `name`."""
+        try:
+            kept, held = held_out(_labels(split)[rows[0]], None if split.groups is None else split.groups[rows[0]])
+        except ValueError as error:
+            raise ValueError(f"{self._where}: {error}") from error
+        return {"train": (split, rows[:, kept]), name: (split, rows[:, held])}
 
     def _check(self, name: str, split: Split, shape: list[int]) -> None:
         """Raises ValueError: the source, which can be anybody's, breaks its promises."""
@@ -149,7 +151,8 @@ class SourcePairs(Pairs):
             f"which has {have:,} of {whole:,} samples"
         )
         if split.groups is not None:
-            return f"{line}; expected recordings or groups with every class in every split"
+            groups = len(split.groups[split.labels == label].unique())
+            return f"{line} in {groups} groups, which stay whole; expected at least one for each of train, validation and test"
         if have and (needed := -(-ENOUGH * whole // have)) <= whole:
             return f"{line}; give --count {needed:,} or more"
         return f"{line}; {ENOUGH} training samples of a class are enough, and one in a test split"
