@@ -153,8 +153,7 @@ class Distractor(White):
         white = super().views(x, y, update, first)
         coefficients = self.coefficients(update, x.shape[1], first)
         x, y = (
-            torch.baddbmm(view, a, self.D_SdK.mT, alpha=self.amplitude)
-            for view, a in zip(white, coefficients, strict=True)
+            torch.baddbmm(view, a, self.D_SdK.mT, alpha=self.amplitude) for view, a in zip(white, coefficients, strict=True)
         )
         return x, y
 
@@ -163,9 +162,7 @@ class Distractor(White):
         for D in self.D_SdK.double():
             strong = D @ D.mT * self.amplitude**2
             white = self.sigma**2 * torch.eye(len(D)).to(D)
-            made.append(
-                Moments(clean.Sxx + strong + white, clean.Syx + self.gamma * strong, clean.Syy + strong + white)
-            )
+            made.append(Moments(clean.Sxx + strong + white, clean.Syx + self.gamma * strong, clean.Syy + strong + white))
         return made
 
     def coordinates(self, update: int, rows: int, first: int = 0) -> dict[str, Float[Tensor, "S rows _"]]:
@@ -183,7 +180,9 @@ def check(kind: Kind, shape: list[int], K: int) -> None:
     if kind == "global":
         return
     if len(shape) != 3:
-        raise ValueError(f"a {kind} distractor needs images of channels, rows and columns, found samples of shape {shape}; give global")
+        raise ValueError(
+            f"a {kind} distractor needs images of channels, rows and columns, found samples of shape {shape}; give global"
+        )
     if kind == "smooth":
         return
     _, height, width = shape
@@ -219,7 +218,7 @@ def _smooth(shape: list[int], K: int) -> Float[Tensor, "d K"]:
     channels, height, width = shape
     down, across = _waves(height), _waves(width)
 
-    def frequency(uv: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+    def frequency(uv: tuple[int, int]) -> tuple[int, tuple[int, int]]:
         return (uv[0] * width) ** 2 + (uv[1] * height) ** 2, uv
 
     frequencies = sorted(itertools.product(range(height), range(width)), key=frequency)

@@ -195,8 +195,7 @@ def listening(path):
 
 
 BAD_TREES = {
-    "only train": (lambda p: tree(p, "train/a", "train/b"), "found only the split train; expected train and test"),
-    "only test": (lambda p: tree(p, "Test/a", "Test/b"), "found only the split test; expected train and test"),
+    "only test": (lambda p: tree(p, "Test/a", "Test/b"), "found only the split test; expected train"),
     "splits beside classes": (lambda p: tree(p, "cat", "dog", "train/cat", "train/dog", "test/cat", "test/dog"), "splits alone or"),
     "a split twice": (lambda p: tree(p, "train/a", "Train/a", "test/a"), "name a split twice"),
     "class without test images": (lambda p: tree(p, "train/a", "train/b", "train/c", "test/a", "test/b"), "class c is in train and not"),
