@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules import memory, random
 from datamodules.splits import Split
 
-ROWS_AT_ONCE = 4096
+NUMBERS_AT_ONCE = 4096 * 768  # of samples that are gone through
 SHARE = 0.25  # of a device's free memory that samples may take; where they would take more, each batch is gathered
 
 Samples = UInt8[Tensor, "v *n d"] | Float32[Tensor, "v *n d"]
@@ -27,6 +27,7 @@ class Chosen:
 
     def __init__(self, split: Split, rows: Int[Tensor, "v m"]) -> None:
         self.values, self.rows, self.count = split.values.flatten(1), rows, rows.shape[1]
+        self.few = max(1, NUMBERS_AT_ONCE // self.values.shape[1])  # samples at once
         self.labels = None if split.labels is None else split.labels[rows[0]]  # of the samples x
         self.classes = None if split.labels is None else len(split.classes)
         self._drawing = ThreadPoolExecutor(1)
@@ -40,7 +41,7 @@ class Chosen:
         self.device, self.near = device, need <= SHARE * memory.free_bytes(device)
         if self.near and device != self.values.device:
             near = self.values.new_empty(len(used), self.values.shape[1], device=device)
-            for part, some in zip(near.split(ROWS_AT_ONCE), used.split(ROWS_AT_ONCE), strict=True):
+            for part, some in zip(near.split(self.few), used.split(self.few), strict=True):
                 part.copy_(self.values[some])
             self.values, self.rows = near, places.to(device)
         self.labels = None if self.labels is None else self.labels.to(device)
@@ -69,5 +70,5 @@ class Chosen:
 
     def samples(self) -> Iterator[UInt8[Tensor, "_ d"] | Float32[Tensor, "_ d"]]:
         """The samples x, few at a time, as they lie in their file."""
-        for some in self.rows[0].sort().values.split(ROWS_AT_ONCE):
+        for some in self.rows[0].sort().values.split(self.few):
             yield self.values[some]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from datamodules import memory, random
-from datamodules.chosen import ROWS_AT_ONCE, Chosen
+from datamodules.chosen import Chosen
 from datamodules.messages import printable
 from datamodules.moments import Moments
 from datamodules.noise import Noise, White
@@ -219,7 +219,8 @@ class SourcePairs(Pairs):
             8 * self.inputs**2 * (3 * self.sets + 4),
             "give smaller samples, or leave out what needs them, such as Alignment",
         )
-        rows = torch.arange(self._chosen["train"].count, device=self._mean_d.device).split(ROWS_AT_ONCE)
+        train = self._chosen["train"]
+        rows = torch.arange(train.count, device=self._mean_d.device).split(train.few)
         return self.noise.moments(self.pairing.moments((self._clean("train", some) for some in rows), self.seeds[0]))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noisy import load, noisy
+from noisy import noisy
 from PIL import Image
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=12)
