@@ -16,7 +16,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class Pixels(Experiment):
         download: let torchvision download.
         bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
         most_pixels: a picture of those with more pixels is not decoded.
+        groups: pictures of a folder that stay together where a split is held out: none, or those in one sub-folder of a class (folder).
         size: side of the reduced images in pixels.
         count: training images at most.
         directions: number K of distractor directions.
@@ -65,7 +66,7 @@ class Pixels(Experiment):
         seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
     """
 
-    free = ("images", "root", "download", "bad_files", "most_pixels", "rates", "seeds")
+    free = ("images", "root", "download", "bad_files", "most_pixels", "groups", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
     images: str = "builtin"
@@ -73,6 +74,7 @@ class Pixels(Experiment):
     download: bool = False
     bad_files: float = 0.0
     most_pixels: int = 89_478_485  # Pillow's own limit
+    groups: Literal["none", "folder"] = "none"
     size: int = 16
     count: int = 20_000
     directions: int = 128
@@ -109,7 +111,7 @@ class Pixels(Experiment):
     @cached_property
     def source(self) -> dict[str, Any]:
         """The configuration of the samples' source."""
-        names = ("root", "download", "bad_files", "most_pixels", "size")
+        names = ("root", "download", "bad_files", "most_pixels", "size", "groups")
         given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
         return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
 
