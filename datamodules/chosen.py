@@ -26,8 +26,8 @@ class Chosen:
     """
 
     def __init__(self, split: Split, rows: Int[Tensor, "v m"]) -> None:
-        self.values, self.rows, self.count = split.values.flatten(1), rows, rows.shape[1]
-        self.few = max(1, NUMBERS_AT_ONCE // self.values.shape[1])  # samples at once
+        self.values, self.rows, self.count = split.values, rows if split.rows is None else split.rows[rows], rows.shape[1]
+        self.few = max(1, NUMBERS_AT_ONCE // self.values[0].numel())  # samples at once
         self.labels = None if split.labels is None else split.labels[rows[0]]  # of the samples x
         self.classes = None if split.labels is None else len(split.classes)
         self._drawing = ThreadPoolExecutor(1)
@@ -40,7 +40,7 @@ class Chosen:
         need = len(used) * self.values[0].numel() * self.values.itemsize
         self.device, self.near = device, need <= SHARE * memory.free_bytes(device)
         if self.near and device != self.values.device:
-            near = self.values.new_empty(len(used), self.values.shape[1], device=device)
+            near = self.values.new_empty(len(used), *self.values.shape[1:], device=device)
             for part, some in zip(near.split(self.few), used.split(self.few), strict=True):
                 part.copy_(self.values[some])
             self.values, self.rows = near, places.to(device)
@@ -49,7 +49,7 @@ class Chosen:
     def at(self, which: Int[Tensor, "*n"] | slice) -> Samples:
         """A copy of the samples of some pairs."""
         numbers = which if isinstance(which, slice) else which.to(self.rows.device)
-        return self.values[self.rows[:, numbers]].to(self.device)
+        return self._taken(self.rows[:, numbers]).to(self.device)
 
     def drawn(
         self, keys: list[int], following: list[int], count: int, first: int
@@ -65,10 +65,13 @@ class Chosen:
         return batch.to(self.device, non_blocking=True)
 
     def _gathered(self, keys: list[int], count: int, first: int) -> Samples:
-        batch = self.values[self.rows[:, random.integers(keys, count, self.count, first)]]
+        batch = self._taken(self.rows[:, random.integers(keys, count, self.count, first)])
         return batch.pin_memory() if self.device.type == "cuda" else batch
 
     def samples(self) -> Iterator[UInt8[Tensor, "_ d"] | Float32[Tensor, "_ d"]]:
         """The samples x, few at a time, as they lie in their file."""
         for some in self.rows[0].sort().values.split(self.few):
-            yield self.values[some]
+            yield self._taken(some)
+
+    def _taken(self, rows: Int[Tensor, "*n"]) -> UInt8[Tensor, "*n d"] | Float32[Tensor, "*n d"]:
+        return self.values[rows].flatten(rows.ndim)

@@ -34,7 +34,7 @@ class Noise(abc.ABC):
         """
         self.seeds = list(seeds)
 
-    def to(self, device: torch.device) -> None:
+    def to(self, device: torch.device) -> None:  # noqa: B027 - nothing to move where nothing is held
         """Moves what it holds to the device on which batches are made."""
 
     def of(self, index: int) -> "Noise":

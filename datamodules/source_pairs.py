@@ -129,7 +129,7 @@ class SourcePairs(Pairs):
 
     def _check(self, name: str, split: Split, shape: list[int]) -> None:
         """Raises ValueError: the source, which can be anybody's, breaks its promises."""
-        n, values = len(split.values), split.values
+        n, values = split.count, split.values
         found = f"{self._where}: the {name} split"
         if n == 0 or list(values.shape[1:]) != shape or values.dtype not in (torch.uint8, torch.float32):
             raise ValueError(
@@ -226,4 +226,4 @@ class SourcePairs(Pairs):
 
 def _labels(split: Split) -> Int[Tensor, "n"]:
     """Labels to order samples by: all of one class where they have none."""
-    return torch.zeros(len(split.values), dtype=torch.int64) if split.labels is None else split.labels
+    return torch.zeros(split.count, dtype=torch.int64) if split.labels is None else split.labels
