@@ -1,11 +1,11 @@
-"""Encoded images to one uint8 tensor; whatever is converted on the way is counted, so that it can be said."""
+"""An encoded image to a uint8 tensor; whatever is converted on the way is told, so that it can be counted and said."""
 
 import io
 import logging
 import struct
+import threading
 import warnings
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,16 @@ DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, EO
 logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # what it logs it raises as well
 
 
+class Local(threading.local):
+    """What each thread was warned of since it began with a picture."""
+
+    def __init__(self) -> None:
+        self.warned: list[Warning | str] = []
+
+
+_local = Local()
+
+
 @dataclass(frozen=True)
 class Reading:
     """How pictures are read.
@@ -40,52 +50,66 @@ class Reading:
     most_pixels: int = MOST_PIXELS
 
 
-def decode(encoded: bytes, name: str, reading: Reading, notes: Counter[str]) -> UInt8[Tensor, "3 size size"]:
-    """One image as RGB with 8 bits per channel, turned as its EXIF orientation says; of an animation the first frame.
+@contextmanager
+def prepared(reading: Reading) -> Iterator[None]:
+    """For `decode`, in as many threads as wanted: sets what all of them share, Pillow's limit and where warnings go."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, reading.most_pixels
+    Image.init()  # of all formats, which is no work for several threads
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = _noted  # type: ignore[assignment]  # leaves out where the warning came from
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def _noted(message: Warning | str, *_: object) -> None:
+    """Takes the place of `warnings.showwarning`."""
+    _local.warned.append(message)
+
+
+def decode(encoded: bytes, name: str, reading: Reading) -> tuple[UInt8[Tensor, "3 size size"], set[str]]:
+    """One image as RGB with 8 bits per channel, turned as its EXIF orientation says, of an animation the first frame; and each
+    conversion that loses something or chooses for the user. It is called while `prepared`.
 
     Args:
         encoded: a file of one of FORMATS.
         name: stands in messages.
         reading: the size, and the most pixels.
-        notes: counts each kind of conversion that loses something or chooses for the user.
 
     Raises:
         ValueError: one line: damaged, of another format, too large, or without a defined range of values.
     """
+    assert reading.most_pixels == Image.MAX_IMAGE_PIXELS
     found: list[str] = []
+    _local.warned = []
     image = None
-    with warnings.catch_warnings(record=True) as warned, _limit(reading.most_pixels):
-        warnings.simplefilter("always")
-        try:
-            if not encoded:
-                raise ValueError("holds no bytes")
-            with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
-                if opened.width * opened.height <= reading.most_pixels:
-                    image = fitted(_rgb(opened, encoded, found), reading.size, found)
-        except Image.DecompressionBombError:
-            pass
-        except DAMAGED as error:
-            why = "of none of these kinds" if isinstance(error, UnidentifiedImageError) else reason(error)
-            raise ValueError(
-                f"{name}: cannot be decoded ({why}); expected a whole PNG, JPEG, WebP, GIF, TIFF or BMP image"
-            ) from error
+    try:
+        if not encoded:
+            raise ValueError("holds no bytes")
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as opened:
+            if opened.width * opened.height <= reading.most_pixels:
+                image = fitted(_rgb(opened, encoded, found), reading.size, found)
+    except Image.DecompressionBombError:
+        pass
+    except DAMAGED as error:
+        why = "of none of these kinds" if isinstance(error, UnidentifiedImageError) else reason(error)
+        raise ValueError(
+            f"{name}: cannot be decoded ({why}); expected a whole PNG, JPEG, WebP, GIF, TIFF or BMP image"
+        ) from error
     if image is None:
         raise ValueError(
             f"{name}: more than {reading.most_pixels:,} pixels, the most that are decoded; make it smaller, or give more --most-pixels"
         )
-    found += [f"have a fault that was passed over ({reason(w.message)})" for w in warned if isinstance(w.message, Warning)]
-    notes.update(set(found))
-    return image
-
-
-@contextmanager
-def _limit(most: int) -> Iterator[None]:
-    """Sets Pillow's limit, which it checks wherever it meets a size, for a while."""
-    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, most
-    try:
-        yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = before
+    return image, {
+        *found,
+        *(
+            f"have a fault that was passed over ({reason(warning)})"
+            for warning in _local.warned
+            if isinstance(warning, Warning)
+        ),
+    }
 
 
 def _rgb(opened: Image.Image, encoded: bytes, found: list[str]) -> np.ndarray:

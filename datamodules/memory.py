@@ -1,14 +1,18 @@
-"""Free memory of this machine, asked for before something large is made."""
+"""Free memory, asked for before something large is made."""
 
 from pathlib import Path
 
 import psutil
+import torch
 
+CPU = torch.device("cpu")
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def free_bytes() -> int:
-    """Bytes that a process can still get without swapping."""
+def free_bytes(device: torch.device = CPU) -> int:
+    """Bytes that a process can still get on a device, on this machine itself without swapping."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     limit, used, kinds = (CGROUP / name for name in ("memory.max", "memory.current", "memory.stat"))
     free = psutil.virtual_memory().available
     if limit.exists() and (most := limit.read_text().strip()) != "max":  # of a container or a cluster's job

@@ -15,22 +15,41 @@ from datamodules import random
 ORDER = random.key(0)
 
 
-def held_out(labels: Int[Tensor, "n"], groups: Int[Tensor, "n"] | None) -> tuple[Int[Tensor, "kept"], Int[Tensor, "held"]]:
-    """Row numbers that stay, and of a fifth that is held out: evenly over the classes, or, where there are groups, the last fifth of
-    these, whole.
+def held_out(
+    labels: Int[Tensor, "n"], groups: Int[Tensor, "n"] | None = None
+) -> tuple[Int[Tensor, "kept"], Int[Tensor, "held"]]:
+    """Row numbers that stay, and those of a fifth that is held out: the last fifth in the order of `balanced`.
+
+    Groups stay whole. They are gone through from the end of that order, and one is held out wherever that brings the numbers of the
+    classes nearer to those of the last fifth, in the sum of squares; then, for a class that is left without, its smallest group, where
+    another one stays.
 
     Raises:
-        ValueError: there are too few samples, or one group.
+        ValueError: there are fewer than 5 rows, or one group.
     """
+    if (fifth := len(labels) // 5) == 0:
+        raise ValueError(f"{len(labels)} training samples; expected at least 10")
+    order = balanced(labels)
     if groups is None:
-        if (held := len(labels) // 5) == 0:
-            raise ValueError(f"{len(labels)} training samples; expected at least 10")
-        order = balanced(labels)
-        return order[:-held], order[-held:]
-    if len(numbers := groups.unique()) < 2:
-        raise ValueError("training samples of one group or recording; expected several, of which some can be held out")
-    last = torch.isin(groups, numbers[-max(1, len(numbers) // 5) :])
-    return torch.nonzero(~last)[:, 0], torch.nonzero(last)[:, 0]
+        return order[:-fifth], order[-fifth:]
+    of = labels.tolist()
+    sizes: dict[int, Counter[int]] = {}  # rows of each class in each group, the last group first
+    for row, group in zip(reversed(order.tolist()), groups[order.flip(0)].tolist(), strict=True):
+        sizes.setdefault(group, Counter())[of[row]] += 1
+    if len(sizes) < 2:
+        raise ValueError("training samples of one group; expected several, of which some can be held out")
+    missing = Counter(labels[order[-fifth:]].tolist())
+    held = set[int]()
+    for group, size in sizes.items():
+        if sum(count * (2 * missing[label] - count) for label, count in size.items()) > 0:
+            held.add(group)
+            missing.subtract(size)
+    for label in labels.unique().tolist():
+        having = [group for group, size in sizes.items() if label in size]
+        if len(having) > 1 and held.isdisjoint(having):
+            held.add(min(having, key=lambda group: sizes[group].total()))
+    last = torch.isin(groups[order], torch.tensor(sorted(held), dtype=torch.int64))
+    return order[~last], order[last]
 
 
 def balanced(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:

@@ -1,15 +1,14 @@
 """Pairs of samples of any source, by any pairing, with noise whose covariance is known by construction."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from datamodules import memory, random
+from datamodules.chosen import Chosen
 from datamodules.messages import printable
 from datamodules.moments import Moments
 from datamodules.noise import Noise, White
@@ -20,43 +19,7 @@ from datamodules.sources import Source, Split
 from datamodules.streams import ROWS
 from datamodules.views import Pair, View
 
-ROWS_AT_ONCE = 4096
 ENOUGH = 7  # samples of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The pairs of one split that are used, in the order in which they are."""
-
-    values: UInt8[Tensor, "n *shape"] | Float32[Tensor, "n *shape"]
-    rows: Int[Tensor, "v m"]  # of `values`: of both samples of a pair where v = 1, of each where v = 2
-    labels: Int[Tensor, "m"] | None  # of the samples x
-    classes: int | None
-
-    @classmethod
-    def of(cls, split: Split, rows: Int[Tensor, "v m"]) -> "Chosen":
-        of_values = rows if split.rows is None else split.rows[rows]
-        if split.labels is None:
-            return cls(split.values, of_values, None, None)
-        return cls(split.values, of_values, split.labels[rows[0]], len(split.classes))
-
-    @property
-    def count(self) -> int:
-        return self.rows.shape[1]
-
-    def at(self, which: Int[Tensor, "*n"] | slice) -> UInt8[Tensor, "v *n d"] | Float32[Tensor, "v *n d"]:
-        """A copy of the samples of some pairs."""
-        rows = self.rows[:, which]
-        return self.values[rows].flatten(rows.ndim)
-
-    def samples(self) -> Iterator[UInt8[Tensor, "_ d"] | Float32[Tensor, "_ d"]]:
-        """The samples x, few at a time."""
-        for some in self.rows[0].split(ROWS_AT_ONCE):
-            yield self.values[some].flatten(1)
-
-    def to(self, device: torch.device) -> "Chosen":
-        labels = None if self.labels is None else self.labels.to(device)
-        return Chosen(_moved(self.values, device), self.rows.to(device), labels, self.classes)
 
 
 class SourcePairs(Pairs):
@@ -141,26 +104,28 @@ class SourcePairs(Pairs):
 
     def _used(self, loaded: dict[str, Split]) -> dict[str, Chosen]:
         """The pairs of each split that are used, in the order in which they are."""
-        used = {}
         for name, split in loaded.items():
             self._check(name, split, self.source.shape)
-            rows = self.pairing.rows(split)
-            used[name] = rows[:, balanced(_labels(split)[rows[0]])[: self.count]]
-        from_split = {name: (split, used[name]) for name, split in loaded.items()}
-        if "validation" not in loaded:
-            split, rows = from_split["train"]
-            # The order once more, of those that count leaves: the fifth at its end then holds a fifth of each class.
-            try:
-                kept, held = held_out(_labels(split)[rows[0]], None if split.groups is None else split.groups[rows[0]])
-            except ValueError as error:
-                raise ValueError(f"{self._where}: {error}") from error
-            from_split |= {"train": (split, rows[:, kept]), "validation": (split, rows[:, held])}
-        for name, (split, rows) in from_split.items():
+        used = {name: (split, self.pairing.rows(split)) for name, split in loaded.items()}
+        if "test" not in used:
+            used |= self._divided(*used["train"], "test")
+        used = {name: (split, rows[:, balanced(_labels(split)[rows[0]])[: self.count]]) for name, (split, rows) in used.items()}
+        if "validation" not in used:  # of those that count leaves, so that it holds a fifth of each class
+            used |= self._divided(*used["train"], "validation")
+        for name, (split, rows) in used.items():
             if split.labels is not None and (
                 missing := sorted(set(range(len(split.classes))) - set(split.labels[rows[0]].tolist()))
             ):
                 raise ValueError(self._too_few(name, rows.shape[1], split, missing[0]))
-        return {name: Chosen.of(split, rows) for name, (split, rows) in from_split.items()}
+        return {name: Chosen(split, rows) for name, (split, rows) in used.items()}
+
+    def _divided(self, split: Split, rows: Int[Tensor, "v m"], name: str) -> dict[str, tuple[Split, Int[Tensor, "v _"]]]:
+        """The training pairs without a fifth, and that as the split `name`."""
+        try:
+            kept, held = held_out(_labels(split)[rows[0]], None if split.groups is None else split.groups[rows[0]])
+        except ValueError as error:
+            raise ValueError(f"{self._where}: {error}") from error
+        return {"train": (split, rows[:, kept]), name: (split, rows[:, held])}
 
     def _check(self, name: str, split: Split, shape: list[int]) -> None:
         """Raises ValueError: the source, which can be anybody's, breaks its promises."""
@@ -186,7 +151,8 @@ class SourcePairs(Pairs):
             f"which has {have:,} of {whole:,} samples"
         )
         if split.groups is not None:
-            return f"{line}; expected recordings or groups with every class in every split"
+            groups = len(split.groups[split.labels == label].unique())
+            return f"{line} in {groups} groups, which stay whole; expected at least one for each of train, validation and test"
         if have and (needed := -(-ENOUGH * whole // have)) <= whole:
             return f"{line}; give --count {needed:,} or more"
         return f"{line}; {ENOUGH} training samples of a class are enough, and one in a test split"
@@ -196,22 +162,27 @@ class SourcePairs(Pairs):
         if self._mean_d.device != device:
             self.noise.to(device)
             self._mean_d = self._mean_d.to(device)
-            self._chosen = {name: chosen.to(device) for name, chosen in self._chosen.items()}
+            for chosen in self._chosen.values():
+                chosen.to(device)
 
     def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Pair:
         self._to(device)
         count = self.share(ranks)
         first = rank * count
-        keys = [random.key(s, ROWS, update) for s in self.seeds]
-        which = random.integers(keys, count, self._chosen["train"].count, first, device)
-        clean = self.pairing.pair(*self._clean("train", which), self.seeds, update, first)
+        keys, following = ([random.key(s, ROWS, number) for s in self.seeds] for number in (update, update + 1))
+        samples = self._chosen["train"].drawn(keys, following, count, first)
+        clean = self.pairing.pair(*self._scaled(samples), self.seeds, update, first)
         x, y = self.noise.views(clean.x.values, clean.y.values, update, first)
         return Pair(View(x, clean.x.keep), View(y, clean.y.keep))
 
     def _clean(self, split: str, which: Int[Tensor, "*n"] | slice) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
-        """The samples x and y of some pairs, centred and scaled; the same memory where they are the same."""
-        samples = self._chosen[split].at(which).float().sub_(self._mean_d).div_(self._std)
-        x, y = samples.expand(2, *samples.shape[1:])
+        """The samples x and y of some pairs, centred and scaled."""
+        return self._scaled(self._chosen[split].at(which))
+
+    def _scaled(self, samples: Shaped[Tensor, "v *n d"]) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
+        """A copy that may be written to, centred and scaled; x and y are the same memory where they are the same."""
+        made = samples.float().sub_(self._mean_d).div_(self._std)
+        x, y = made.expand(2, *made.shape[1:])
         return x, y
 
     def clean(self, split: str, count: int | None = None) -> Float[Tensor, "n d"]:
@@ -248,17 +219,9 @@ class SourcePairs(Pairs):
             8 * self.inputs**2 * (3 * self.sets + 4),
             "give smaller samples, or leave out what needs them, such as Alignment",
         )
-        rows = torch.arange(self._chosen["train"].count, device=self._mean_d.device).split(ROWS_AT_ONCE)
+        train = self._chosen["train"]
+        rows = torch.arange(train.count, device=self._mean_d.device).split(train.few)
         return self.noise.moments(self.pairing.moments((self._clean("train", some) for some in rows), self.seeds[0]))
-
-
-def _moved(values: Tensor, device: torch.device) -> Tensor:
-    """On the device; windows that overlap share their memory there, too."""
-    whole = values.untyped_storage().nbytes() // values.element_size()
-    if values.numel() <= whole:
-        return values.to(device)
-    series = values.as_strided((whole,), (1,), 0).to(device)
-    return series.as_strided(values.shape, values.stride(), values.storage_offset())
 
 
 def _labels(split: Split) -> Int[Tensor, "n"]:

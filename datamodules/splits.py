@@ -26,11 +26,12 @@ class Listed:
 
     encoded: Iterable[tuple[str, bytes]]
     labels: list[int]
+    groups: list[int] | None = None  # numbers of the groups that no split may tear apart
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The splits "train", "test" and, where the source has its own, "validation"; labels count the names of `classes`."""
+    """The split "train" and, where the source has its own, "validation" and "test"; labels count the names of `classes`."""
 
     splits: dict[str, Listed]
     classes: tuple[str, ...]
@@ -71,12 +72,6 @@ def listed(folder: Path) -> list[os.DirEntry[str]]:
     return found
 
 
-def look(files: Iterable[Path]) -> tuple:
-    """Names, sizes, times and numbers of files, of which one changes where a file does, or another one takes its place."""
-    found = [(path, path.stat()) for path in files]
-    return tuple((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for path, s in found)
-
-
 def content(path: str) -> bytes:
     """The bytes of a file.
 
@@ -93,14 +88,16 @@ def used(root: Path, found: Iterable[str]) -> dict[str, str]:
     """Maps each split that is read to the one that it is used as.
 
     Raises:
-        ValueError: no training or no other split.
+        ValueError: no training split.
     """
     splits = sorted(set(found), key=("train", "validation", "test").index)
     if set(splits) == {"train", "validation"}:
         say(f"{printable(root)} has no test split: its validation split is used as one, and a fifth of train for validation")
         return {"train": "train", "validation": "test"}
-    if not {"train", "test"} <= set(splits):
-        raise ValueError(f"{printable(root)}: found only the split {', '.join(splits)}; expected train and test")
+    if "train" not in splits:
+        raise ValueError(f"{printable(root)}: found only the split {', '.join(splits)}; expected train")
+    if splits == ["train"]:
+        say(f"{printable(root)} has no test split: a fifth of train is held out as one, and a fifth of the rest for validation")
     return {name: name for name in splits}
 
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from datamodules import memory
 from datamodules.messages import printable, reason, say
 from datamodules.order import held_out
+from datamodules.seen import look
 from datamodules.sources.source import Source
 from datamodules.sources.windows import Windows
-from datamodules.splits import Split, look
+from datamodules.splits import Split
 
 NAMES = ("x", "labels", "groups", "x_test", "labels_test")
 EXPECTED = f"expected a .npy array of numbers, or a .npz file with {', '.join(NAMES)}, of which only x is needed"

@@ -4,11 +4,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
-import torch
-
+from datamodules.decoding import MOST_PIXELS
 from datamodules.messages import printable, say
-from datamodules.order import balanced
 from datamodules.sources.pictures import Pictures
 from datamodules.splits import NAMES, Listed, Listing, Split, content, listed, same_classes, used
 
@@ -17,7 +16,28 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 
 
 class Folder(Pictures):
-    """Pictures as files, one sub-folder per class or none (`folder`)."""
+    """Pictures as files, one sub-folder per class or none (`folder`).
+
+    Args:
+        root: see Pictures.
+        size: see Pictures.
+        bad_files: see Pictures.
+        most_pixels: see Pictures.
+        groups: pictures that belong together, such as frames of one recording or pictures of one person, and stay so where a test or
+            validation split is held out: "none", or "folder", those in one sub-folder of a class (of classes, where the sub-folders
+            have the same name). What lies in a class outside of its sub-folders is by itself.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        size: int = 16,
+        bad_files: float = 0.0,
+        most_pixels: int = MOST_PIXELS,
+        groups: Literal["none", "folder"] = "none",
+    ) -> None:
+        super().__init__(root, size, bad_files, most_pixels)
+        self.groups = groups
 
     @property
     def labelled(self) -> bool:
@@ -29,11 +49,11 @@ class Folder(Pictures):
         return pictures(self.checked_root())
 
     def load(self) -> dict[str, Split]:
-        return self.decoded(folder)
+        return self.decoded(folder, self.groups)
 
 
-def folder(root: Path) -> Listing:
-    """Lists root/CLASS/... or root/SPLIT/CLASS/...; without splits, a fifth is held out as test in the order of `balanced`.
+def folder(root: Path, groups: str = "none") -> Listing:
+    """Lists root/CLASS/... or root/SPLIT/CLASS/...; without splits, all is for training, of which a test split is held out later.
 
     Where there are fewer than two classes, all images are of one, which no probe can be fitted to.
 
@@ -56,18 +76,20 @@ def folder(root: Path) -> Listing:
                 f"{printable(root)}: {' and '.join(path.name for path in named)} name a split twice; keep one of each"
             )
         _outside(root, skipped)
-        files = {name: _classes(paths[split], skipped) for split, name in used(root, paths).items()}
+        roots = {name: paths[split] for split, name in used(root, paths).items()}
+        files = {name: _classes(path, skipped) for name, path in roots.items()}
         classes = same_classes(root, {name: list(found) for name, found in files.items()})
-        splits = {name: _listed([(p, c) for c, k in enumerate(classes) for p in found[k]]) for name, found in files.items()}
     else:
-        found = _classes(root, skipped)
-        classes = tuple(found)
-        whole = [(path, c) for c, name in enumerate(classes) for path in found[name]]
-        order = balanced(torch.tensor([label for _, label in whole])).tolist()
-        held = max(1, len(order) // 5)
-        splits = {"train": _listed([whole[i] for i in order[:-held]]), "test": _listed([whole[i] for i in order[-held:]])}
+        roots, files = {"train": root}, {"train": _classes(root, skipped)}
+        classes = tuple(files["train"])
     for what, count in skipped.items():
         say(f"{count:,} {what} in {printable(root)} {'is' if count == 1 else 'are'} skipped")
+    splits = {}
+    for name, found in files.items():
+        images = [(path, label) for label, k in enumerate(classes) for path in found[k]]
+        encoded = ((printable(path), content(path)) for path, _ in images)
+        numbers = _groups(roots[name], found) if groups == "folder" else None
+        splits[name] = Listed(encoded, [label for _, label in images], numbers)
     return Listing(splits, classes)
 
 
@@ -80,8 +102,26 @@ def pictures(root: Path) -> list[Path]:
     return [Path(path) for path in _files(root, Counter(), ())]
 
 
-def _listed(images: list[tuple[str, int]]) -> Listed:
-    return Listed(((printable(path), content(path)) for path, _ in images), [label for _, label in images])
+def _groups(root: Path, found: dict[str, list[str]]) -> list[int]:
+    """Of the files of each class in `root`: the number of the sub-folder of the class that a file lies in, or one of its own.
+
+    Raises:
+        ValueError: no class has sub-folders.
+    """
+    names = []
+    for label, files in found.items():
+        start = f"{root / label}{os.sep}"
+        inside = (path.removeprefix(start).partition(os.sep) if path.startswith(start) else ("", "", "") for path in files)
+        names += [folder if more else path for path, (folder, _, more) in zip(files, inside, strict=True)]
+    number = {name: i for i, name in enumerate(sorted(set(names)))}
+    folders = sum(os.sep not in name for name in number)
+    if not folders:
+        raise ValueError(
+            f"{printable(root)}: groups are folders, and no class has any; expected {printable(next(iter(found)), 80)}/GROUP/..., or "
+            "leave groups out"
+        )
+    say(f"{folders:,} groups of images in {printable(root)}: each stays whole where a split is held out")
+    return [number[name] for name in names]
 
 
 def _folders(root: Path) -> list[Path]:

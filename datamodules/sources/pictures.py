@@ -7,9 +7,10 @@ from pathlib import Path
 from datamodules.decoding import MOST_PIXELS, Reading
 from datamodules.messages import printable
 from datamodules.reading import read
+from datamodules.seen import Look, look
 from datamodules.sizes import check_size
 from datamodules.sources.source import Source
-from datamodules.splits import Listing, Split, look
+from datamodules.splits import Listing, Split
 
 
 class Pictures(Source):
@@ -47,11 +48,13 @@ class Pictures(Source):
             raise ValueError(f"{printable(self.root)}: no such folder; {type(self).__name__} expects its files there")
         return self.root
 
-    def decoded(self, listing: Callable[[Path], Listing]) -> dict[str, Split]:
-        """The splits that `listing` lists."""
-        return _decoded(listing, self.root, look(self.files()), self.reading)
+    def decoded(self, listing: Callable[..., Listing], *options: str) -> dict[str, Split]:
+        """The splits that `listing` lists, with these options, in their folder."""
+        return _decoded(listing, options, self.root, look(self.files()), self.reading)
 
 
 @lru_cache(maxsize=2)
-def _decoded(listing: Callable[[Path], Listing], root: Path, seen: tuple, reading: Reading) -> dict[str, Split]:
-    return read(root, listing(root), reading, seen)
+def _decoded(
+    listing: Callable[..., Listing], options: tuple[str, ...], root: Path, seen: tuple[Look, ...], reading: Reading
+) -> dict[str, Split]:
+    return read(root, listing(root, *options), reading, seen)

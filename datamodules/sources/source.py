@@ -37,7 +37,7 @@ class Source(abc.ABC):
 
     @abc.abstractmethod
     def load(self) -> dict[str, Split]:
-        """The splits "train", "test" and, where the source has its own, "validation"; what is converted or skipped on the way is said
+        """The split "train" and, where the source has its own, "test" and "validation"; what is converted or skipped on the way is said
         on stderr.
 
         Raises:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class ImageExperiment(Experiment):
         download: let torchvision download.
         bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
         most_pixels: a picture of those with more pixels is not decoded.
+        groups: pictures of a folder that stay together where a split is held out: none, or those in one sub-folder of a class (folder).
         size: side of the reduced images in pixels.
         window: of arrays that are recordings the length of a window in time steps.
         step: time steps from the start of one window to that of the next, by default window.
@@ -65,6 +66,7 @@ class ImageExperiment(Experiment):
     download: bool = False
     bad_files: float = 0.0
     most_pixels: int = 89_478_485  # Pillow's own limit
+    groups: Literal["none", "folder"] = "none"
     size: int = 16
     window: int | None = None
     step: int | None = None
@@ -102,7 +104,7 @@ class ImageExperiment(Experiment):
     @cached_property
     def source(self) -> dict[str, Any]:
         """The configuration of the samples' source."""
-        names = ("root", "download", "bad_files", "most_pixels", "size", "window", "step")
+        names = ("root", "download", "bad_files", "most_pixels", "size", "groups", "window", "step")
         given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
         return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 
+from datamodules.memory import free_bytes
 from study.console import Console
 from study.launch.launcher import Launcher, report
 from study.launch.order import CARRY_OUT, order
 from study.launch.parts import split
 from study.launch.pool import Place, pool
 from study.observers.loss import Diverged
-from study.running.capacity import HEADROOM, Need, free_bytes
+from study.running.capacity import HEADROOM, Need
 from study.running.failed import error_of
 from study.running.result import Result
 from study.running.run import Run, read, stored
@@ -94,5 +95,5 @@ def room(needs: list[Need]) -> list[Place]:
     found = places(needs[0].device)[: len(needs)]
     if needs[0].device == "cpu":
         largest = max(need.networks * need.each for need in needs)
-        found = found[: max(1, int(HEADROOM * free_bytes("cpu")) // largest)]
+        found = found[: max(1, int(HEADROOM * free_bytes()) // largest)]
     return found

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from datamodules import memory
+from datamodules.memory import free_bytes
 
 HEADROOM = 0.9  # of the free memory may be used
 
@@ -21,24 +21,17 @@ class Need:
     @property
     def most(self) -> int:
         """Networks that fit into the free memory."""
-        return int(HEADROOM * free_bytes(self.device)) // self.each
+        return int(HEADROOM * free_bytes(torch.device(self.device))) // self.each
 
     def check(self) -> None:
         """Raises ValueError: the stack does not fit."""
-        free, most = free_bytes(self.device), self.most
+        free, most = free_bytes(torch.device(self.device)), self.most
         if self.networks > most:
             raise ValueError(
                 f"a stack of {self.networks:,} networks needs {self.networks * self.each:,} bytes, and "
                 f"{free:,} are free on {self.device}; at most N = {most:,} fit: train fewer at "
                 "once, or have `study run` split it with --chunk auto"
             )
-
-
-def free_bytes(device: str) -> int:
-    """Bytes that a process can still get without swapping; of the GPU's memory on a GPU."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return memory.free_bytes()
 
 
 def widths(encoder: dict[str, Any]) -> list[int]:

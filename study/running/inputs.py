@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from datamodules import seen
 from study.files import checksum, write
 from study.running import own
 from study.terminal import say
 
 OURS = {"datamodules", "models", "study"}
-SETTLED = 2.0  # seconds after which a change of a file changes its times, whatever the file system's clock counts
 LARGE = 2**30  # bytes that take seconds to read
 
 
@@ -90,23 +90,20 @@ def _imported(path: Path, root: Path) -> list[Path]:
 def fingerprint(files: list[Path]) -> str:
     """Checksum of files, of their names and what is in them. It is kept in the user's own folder under the names, sizes, times and
     numbers of the files, so that only files that look changed are read again."""
-    seen = [(str(path.absolute()), path.stat()) for path in files]
-    look = [[name, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev] for name, s in seen]
+    looks = seen.look(files)
     folder = own.folder()
-    kept = folder and folder / "content" / checksum(json.dumps(look).encode())
+    kept = folder and folder / "content" / checksum(json.dumps(looks).encode())
     if kept and kept.is_file() and re.fullmatch(r"[0-9a-f]{64}", known := kept.read_text(errors="replace")):
         return known
-    size = sum(s.st_size for _, s in seen)
+    size = sum(each.size for each in looks)
     if size > LARGE:
         say(f"reading {len(files):,} files, {size / 2**30:.1f} GB, to know the data by their content")
     start, total = time.time(), hashlib.sha256()
-    root = os.path.commonpath([os.path.dirname(name) for name, _ in seen]) if seen else ""
-    for name, _ in seen:
+    root = os.path.commonpath([os.path.dirname(each.name) for each in looks]) if looks else ""
+    for name, *_ in looks:
         with open(name, "rb") as file:
             total.update(json.dumps([os.path.relpath(name, root), hashlib.file_digest(file, "sha256").hexdigest()]).encode())
-    # A change right after reading could leave sizes and times as they are. Only the system sets ctime.
-    settled = max((s.st_ctime for _, s in seen), default=0) < start - SETTLED
-    if kept and settled:
+    if kept and seen.settled(looks, start):
         try:
             kept.parent.mkdir(exist_ok=True)
             write(kept, total.hexdigest())

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noisy import load, noisy
+from noisy import noisy
 from PIL import Image
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=12)
@@ -126,8 +126,13 @@ def test_seven_images_of_each_class_are_enough(sizes, count):
     assert len(set(labels[used[-(len(used) // 5) :]].tolist())) == len(sizes)
 
 
-def test_a_folder_without_splits_holds_out_a_fifth_of_every_class(tmp_path):
-    root = sorted_by_class(tmp_path, [50, 10, 10]) / "train"
-    loaded = load("folder", root)
-    assert loaded["test"].labels.bincount().tolist() == [10, 2, 2]
-    assert loaded["train"].labels.bincount().tolist() == [40, 8, 8]
+@pytest.mark.parametrize("part", ["", "train"])
+def test_without_a_test_split_a_fifth_of_every_class_is_held_out_as_one_and_then_for_validation(tmp_path, capsys, part):
+    root = sorted_by_class(tmp_path / "both", [50, 10, 20]) / "train"
+    (tmp_path / "root").mkdir()
+    root = root.rename(tmp_path / "root" / part) if part else root
+    data = noisy("folder", tmp_path / "root" if part else root, size=1, directions=1)
+    data.setup()
+    counts = {split: data.labels(split).bincount().tolist() for split in ("train", "validation", "test")}
+    assert counts == {"train": [33, 6, 13], "validation": [7, 2, 3], "test": [10, 2, 4]}
+    assert ("has no test split: a fifth of train is held out" in capsys.readouterr().err) == bool(part)

@@ -89,7 +89,7 @@ def test_content_is_read_again_only_where_it_looks_changed(images, tmp_path):
     for path in files:
         os.utime(path, (1e9, 1e9))
     first = inputs.fingerprint(files)
-    time.sleep(inputs.SETTLED + 0.1)  # until a change would show in the times
+    time.sleep(inputs.seen.SETTLED + 0.1)  # until a change would show in the times
     assert inputs.fingerprint(files) == first
     reads = []
     with pytest.MonkeyPatch.context() as patch:
