@@ -125,3 +125,17 @@ class Noise:
         gamma times as large, and the white noise has none."""
         D = self.D_SdK.double()
         return D @ D.mT * self.amplitude**2, self.sigma**2 * torch.eye(D.shape[1], dtype=D.dtype, device=D.device)
+
+    def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:
+        """Of one data set, in float64: covariance between the noise of two views, times v; and what is more within a view."""
+        distractor = self.amplitude**2 * self._within(vectors)
+        return self.gamma * distractor, (1 - self.gamma) * distractor + self.sigma**2 * vectors
+
+    def solved(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
+        """The inverse of the second of these products: D is orthonormal."""
+        own = (1 - self.gamma) * self.amplitude**2
+        return (vectors - own / (own + self.sigma**2) * self._within(vectors)) / self.sigma**2
+
+    def _within(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
+        D = self.D_SdK[0].to(vectors)
+        return D @ (D.mT @ vectors)

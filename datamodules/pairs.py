@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.moments import Features, Moments
+from datamodules.products import Dense, Products
 
 Batch = dict[str, Tensor]
 EVALUATION = {"train": -1, "validation": -2, "test": -3}  # update numbers that training never reaches
@@ -75,7 +76,11 @@ class Pairs(LightningDataModule, abc.ABC):
 
     @abc.abstractmethod
     def moments(self) -> list[Moments]:
-        """Moments of the training pairs, S of them."""
+        """Moments of the training pairs, S of them; each takes d x d numbers."""
+
+    def products(self) -> list[Products]:
+        """Products with these moments, for data that can do without the matrices."""
+        return [Dense(m) for m in self.moments()]
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(range(-(-self.updates // self.chunk)), batch_size=None)  # type: ignore[arg-type]

@@ -16,9 +16,10 @@ from datamodules.moments import Moments
 from datamodules.noise import CROPS_X, CROPS_Y, FLIPS, ROWS, Kind, Noise
 from datamodules.order import balanced
 from datamodules.pairs import EVALUATION, Batch, Pairs
+from datamodules.products import Products, Streamed
 from datamodules.sizes import averaged
 
-FLOATS_AT_ONCE, ROWS_AT_ONCE = 2**25, 4096
+FLOATS_AT_ONCE, ROWS_AT_ONCE = 2**24, 4096
 MOMENTS = -4  # number of the update, as those of EVALUATION, whose crops the moments are taken of
 ENOUGH = 7  # images of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
 
@@ -248,10 +249,21 @@ class NoisyPixels(Pairs):
         Sxx = S + DD + white
         return [Moments(full, cross + self.gamma * D, full) for full, D in zip(Sxx, DD, strict=True)]
 
+    def products(self) -> list[Products]:
+        """Products with these moments, streamed."""
+        return [Streamed(self.inputs, self._clean_both_ways, self.noise.of(i)) for i in range(self.sets)]
+
+    def _clean_both_ways(self) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
+        """The pairs of images without noise, each as it is and, where it may be, flipped."""
+        for x, y in self._clean_pairs():
+            yield x, y
+            if self.flip:
+                yield self._flipped(x), self._flipped(y)
+
     def _clean_pairs(self) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
         """The training images without noise, as the two views show them."""
         first = 0
-        for part in self.clean("train").split(ROWS_AT_ONCE):
-            x, y = self._cropped(part[None], self.seeds[:1], MOMENTS, first)
+        for part in self._pixels["train"].split(max(1, min(ROWS_AT_ONCE, FLOATS_AT_ONCE // self.inputs))):
+            x, y = self._cropped(self._scaled(part)[None], self.seeds[:1], MOMENTS, first)
             yield x[0], y[0]
             first += len(part)
