@@ -13,7 +13,9 @@ import small_networks as networks
 import torch
 import yaml
 
-from datamodules import GaussianPairs, NoisyPixels, TemporalPairs
+from noisy import noisy
+
+from datamodules import GaussianPairs, TemporalPairs
 from study import cli
 from study.running.checkpoint import Checkpoint
 from study.running.training import StudyCLI, Training
@@ -118,7 +120,7 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
 PAIRS = {
     "gaussian": lambda _: GaussianPairs([[1.0, 0.8, 0.5]] * 2, [[0.9, 0.4, 0.7]] * 2, basis="rotated", batch=8),
     "temporal": lambda _: TemporalPairs([1.0, 0.8], [0.9, 0.4], [0.3, 0.1], basis="noncommuting", batch=8, seeds=[0, 1]),
-    "images": lambda root: NoisyPixels("folder", root, size=2, directions=3, flip=True, seeds=[0, 1], batch=8),
+    "images": lambda root: noisy("folder", root, size=2, directions=3, flip=True, seeds=[0, 1], batch=8),
 }
 
 
