@@ -28,11 +28,6 @@ class Products(abc.ABC):
     def solved(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
         """(Sxx - Syx)^{-1} v, or something near it: the nearer, the faster the search."""
 
-    def residuals(self, rho: Float[Tensor, "f"], vectors: Float[Tensor, "d f"]) -> Float[Tensor, "f"]:
-        """|Syx v - rho Sxx v| / |Syx v| of each."""
-        Syx_v, difference_v = self.products(vectors)
-        return ((1 - rho) * Syx_v - rho * difference_v).norm(dim=0) / Syx_v.norm(dim=0)
-
 
 class Dense(Products):
     """Products with matrices."""

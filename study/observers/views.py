@@ -1,6 +1,7 @@
 """The fixed views that observers encode again and again."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -17,17 +18,22 @@ class Views:
 
     def __init__(self, data: Pairs, split: str, count: int, device: torch.device) -> None:
         self.data, self.split, self.count, self.device = data, split, count, device
-        self.kept = list(self.made()) if 4 * data.sets * count * data.inputs <= KEPT else None
 
     def __iter__(self) -> Iterator[Float[Tensor, "S _ d"]]:
-        return self.made() if self.kept is None else iter(self.kept)
+        fits = 4 * self.data.sets * self.count * self.data.inputs <= KEPT
+        return iter(self.kept) if fits else self.made()
+
+    @cached_property
+    def kept(self) -> list[Float[Tensor, "S _ d"]]:
+        return list(self.made())
 
     def made(self) -> Iterator[Float[Tensor, "S _ d"]]:
         data, rows = self.data, max(1, MADE // self.data.inputs)
         for first in range(0, self.count, rows):
             last = min(first + rows, self.count)
             block = torch.stack([data.evaluation(self.split, s, first, last, self.device)[0] for s in range(data.sets)])
-            yield block
+            if block.shape[1]:
+                yield block
             if block.shape[1] < last - first:
                 return
 

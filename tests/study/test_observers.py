@@ -13,7 +13,8 @@ from noisy import noisy
 from datamodules import GaussianPairs, Moments
 from models import EMA, MLP, Learner, Pixels, StopGradient
 from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
-from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
+from study.observers.maps import distractor_share, gains, overlap, top_rows, whitened
+from study.observers.order import learning_times, rank_correlation
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
 from study.observers.loss import Diverged
@@ -194,9 +195,9 @@ def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_c
     sample = Sample.of(data, {"train": 200, "validation": 40, "test": 100}, torch.device("cpu"))
     untrained = MLP(48, [12], 8, "relu", eps=0.3, seeds=[0, 1])
     features = {
-        "probe/pixels": sample.views,
-        "probe/random/features": {split: extract(untrained, x)["features"] for split, x in sample.views.items()},
-        "probe/online/features": {split: extract(learner.encoder, x)["features"] for split, x in sample.views.items()},
+        "probe/pixels": sample.raw(),
+        "probe/random/features": sample.encoded(untrained),
+        "probe/online/features": sample.encoded(learner.encoder),
     }
     for name, splits in features.items():
         for n, expected in sample.few(splits, [30, 60]).items():
