@@ -15,6 +15,7 @@ from models import EMA, MLP, Learner, Pixels, StopGradient
 from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
 from study.observers.maps import distractor_share, gains, overlap, top_rows, whitened
 from study.observers.order import learning_times, rank_correlation
+from study.observers.directions import chosen
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
 from study.observers.loss import Diverged
@@ -138,9 +139,9 @@ def test_learning_times_and_rank_correlation():
 
 
 def test_effective_rank():
-    assert float(effective_rank(torch.eye(6)[None] * 3)) == pytest.approx(6)
-    assert float(effective_rank(torch.diag(torch.tensor([1.0, 1.0, 0.0]))[None])) == pytest.approx(2)
-    assert float(effective_rank(torch.zeros(1, 4, 4))) == 0
+    assert float(effective_rank(torch.full((1, 6), 3.0))) == pytest.approx(6)
+    assert float(effective_rank(torch.tensor([[1.0, 1.0, 0.0]]))) == pytest.approx(2)
+    assert float(effective_rank(torch.zeros(1, 4))) == 0
 
 
 def test_loss_names_update_and_network_that_diverged():
@@ -154,7 +155,7 @@ def test_every_data_set_has_as_many_features_recorded():
     d = 20
     rising, falling = torch.linspace(0.1, 0.9, d).tolist(), torch.linspace(0.9, 0.1, d).tolist()
     data = GaussianPairs([rising, falling], [rising, rising])
-    chosen = [Alignment(recorded=6).chosen(f) for f in data.features()]
+    chosen = [chosen(f, 6) for f in data.features()]
     assert [len(c) for c in chosen] == [6, 6]
     assert {17, 18, 19} <= set(chosen[0]) & set(chosen[1])
     assert chosen[0] == list(range(14, 20)) and chosen[1] == [0, 1, 2, 17, 18, 19]
