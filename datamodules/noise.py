@@ -7,7 +7,7 @@ import abc
 import copy
 import itertools
 import math
-from typing import Literal, Self, assert_never
+from typing import Literal, assert_never
 
 import torch
 from jaxtyping import Float
@@ -34,10 +34,10 @@ class Noise(abc.ABC):
         """
         self.seeds = list(seeds)
 
-    def to(self, device: torch.device) -> None:
+    def to(self, device: torch.device) -> None:  # noqa: B027 - nothing to move where nothing is held
         """Moves what it holds to the device on which batches are made."""
 
-    def of(self, index: int) -> Self:
+    def of(self, index: int) -> "Noise":
         """The noise of one data set."""
         one = copy.copy(self)
         one.seeds = self.seeds[index : index + 1]
@@ -157,9 +157,9 @@ class Distractor(White):
     def to(self, device: torch.device) -> None:
         self.D_SdK = self.D_SdK.to(device)
 
-    def of(self, index: int) -> Self:
-        one = super().of(index)
-        one.D_SdK = self.D_SdK[index : index + 1]
+    def of(self, index: int) -> "Distractor":
+        one = copy.copy(self)
+        one.seeds, one.D_SdK = self.seeds[index : index + 1], self.D_SdK[index : index + 1]
         return one
 
     def coefficients(
@@ -178,8 +178,7 @@ class Distractor(White):
         white = super().views(x, y, update, first)
         coefficients = self.coefficients(update, x.shape[1], first)
         x, y = (
-            torch.baddbmm(view, a, self.D_SdK.mT, alpha=self.amplitude)
-            for view, a in zip(white, coefficients, strict=True)
+            torch.baddbmm(view, a, self.D_SdK.mT, alpha=self.amplitude) for view, a in zip(white, coefficients, strict=True)
         )
         return x, y
 
@@ -188,9 +187,7 @@ class Distractor(White):
         for D in self.D_SdK.double():
             strong = D @ D.mT * self.amplitude**2
             white = self.sigma**2 * torch.eye(len(D)).to(D)
-            made.append(
-                Moments(clean.Sxx + strong + white, clean.Syx + self.gamma * strong, clean.Syy + strong + white)
-            )
+            made.append(Moments(clean.Sxx + strong + white, clean.Syx + self.gamma * strong, clean.Syy + strong + white))
         return made
 
     def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:
@@ -221,7 +218,9 @@ def check(kind: Kind, shape: list[int], K: int) -> None:
     if kind == "global":
         return
     if len(shape) != 3:
-        raise ValueError(f"a {kind} distractor needs images of channels, rows and columns, found samples of shape {shape}; give global")
+        raise ValueError(
+            f"a {kind} distractor needs images of channels, rows and columns, found samples of shape {shape}; give global"
+        )
     if kind == "smooth":
         return
     _, height, width = shape
@@ -257,7 +256,7 @@ def _smooth(shape: list[int], K: int) -> Float[Tensor, "d K"]:
     channels, height, width = shape
     down, across = _waves(height), _waves(width)
 
-    def frequency(uv: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+    def frequency(uv: tuple[int, int]) -> tuple[int, tuple[int, int]]:
         return (uv[0] * width) ** 2 + (uv[1] * height) ** 2, uv
 
     frequencies = sorted(itertools.product(range(height), range(width)), key=frequency)

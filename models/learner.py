@@ -5,7 +5,7 @@ Shapes: N networks, S in {1, N} batches, B samples, d inputs, k features, m targ
 
 import math
 from collections.abc import Iterable
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -22,6 +22,7 @@ from models.predictor import Matrix, Predictor
 from models.schedule import Schedule, Shape
 
 
+@runtime_checkable
 class View(Protocol):
     """What data hand over as one side of a pair; known by this alone, as models know nothing of the data."""
 

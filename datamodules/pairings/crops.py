@@ -35,9 +35,7 @@ class Crops(Pairing):
         super().attach(shape)
         check_images("a crop", shape)
 
-    def pair(
-        self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0
-    ) -> Pair:
+    def pair(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0) -> Pair:
         views = (
             cropped(values, self.shape, [random.key(s, stream, update) for s in seeds], self.smallest, first)
             for values, stream in ((x, CROPS_X), (y, CROPS_Y))

@@ -39,7 +39,5 @@ class Lag(Pairing):
             raise ValueError(f"steps = {self.steps} is too long: the longest recording of a split has {longest:,} samples")
         return rows
 
-    def pair(
-        self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0
-    ) -> Pair:
+    def pair(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0) -> Pair:
         return Pair(View(x), View(y))

@@ -41,9 +41,7 @@ class Pairing(abc.ABC):
         return mean
 
     @abc.abstractmethod
-    def pair(
-        self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0
-    ) -> Pair:
+    def pair(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0) -> Pair:
         """The views of an update's pairs from number `first` on, made of their samples, which stay as they are."""
 
     def moments(self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int) -> Moments:

@@ -31,9 +31,7 @@ class Same(Pairing):
     def centre(self, mean: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
         return (mean + self._flipped(mean)) / 2 if self.flip else mean
 
-    def pair(
-        self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0
-    ) -> Pair:
+    def pair(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0) -> Pair:
         if self.flip:
             keys = [random.key(s, FLIPS, update) for s in seeds]
             chosen = random.uniform(keys, x.shape[1], 1, first, x.device) < 0.5

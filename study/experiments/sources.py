@@ -36,7 +36,9 @@ def source(images: str, options: dict[str, Any]) -> dict[str, Any]:
     try:
         takes = inspect.signature(pkgutil.resolve_name(path)).parameters
     except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"images {images!r} is no class ({error}); choose one of {', '.join(NAMES)}, or package.module.Class") from error
+        raise ValueError(
+            f"images {images!r} is no class ({error}); choose one of {', '.join(NAMES)}, or package.module.Class"
+        ) from error
     for name, value in options.items():
         if name not in takes:
             raise ValueError(f"{name} = {value} has no meaning for images {images}; leave it out")
@@ -55,7 +57,11 @@ def made(config: dict[str, Any]) -> "Source":
     import jsonargparse
 
     from datamodules.sources import Source
+    from study.arguments import essence
 
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Source, "source")
-    return parser.instantiate_classes(parser.parse_object({"source": config}))["source"]
+    try:
+        return parser.instantiate_classes(parser.parse_object({"source": config}))["source"]
+    except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
+        raise ValueError(essence(str(error))) from error

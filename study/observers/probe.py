@@ -28,7 +28,9 @@ class Sample:
     def check(cls, data: Pairs) -> None:
         """Raises ValueError: the samples have no labels, or are all of one class."""
         if data.classes is None:
-            raise ValueError(f"a probe needs labelled samples, found {type(data).__name__} without labels; remove Probe from the callbacks")
+            raise ValueError(
+                f"a probe needs labelled samples, found {type(data).__name__} without labels; remove Probe from the callbacks"
+            )
         if data.classes < 2:
             raise ValueError(
                 f"a probe needs samples of at least 2 classes, found {data.classes}; give pictures one sub-folder per class, or remove "

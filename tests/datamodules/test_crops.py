@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from torchvision.transforms.v2 import functional as reference
-
 from noisy import noisy
+from torchvision.transforms.v2 import functional as reference
 
 from datamodules.pairings import Crops
 from datamodules.pairings.crops import cropped
@@ -61,9 +60,7 @@ def test_a_row_depends_on_its_own_number_alone():
 
 
 def pixels(**options):
-    data = noisy(
-        **{"size": SIZE, "count": 1500, "directions": 4, "amplitude": 1.0, "batch": 4000, "seeds": [3], **options}
-    )
+    data = noisy(**{"size": SIZE, "count": 1500, "directions": 4, "amplitude": 1.0, "batch": 4000, "seeds": [3], **options})
     data.setup()
     return data
 

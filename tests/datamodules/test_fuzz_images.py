@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
-
 from noisy import noisy
+from PIL import Image
 
 LIMIT = 20  # seconds that a case may take
 NAMES = st.sampled_from(

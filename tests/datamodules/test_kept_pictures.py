@@ -6,12 +6,12 @@ import os
 import numpy as np
 import pytest
 import torch
+from noisy import load
 from PIL import Image
 
 from datamodules import kept, reading
-from datamodules.sources import pictures
 from datamodules.decoding import Reading
-from noisy import load
+from datamodules.sources import pictures
 
 HALF = Reading(4, bad_files=0.5)
 

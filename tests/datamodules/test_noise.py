@@ -5,7 +5,6 @@ import itertools
 import pytest
 import scipy.fft
 import torch
-
 from noisy import noisy
 
 from datamodules import Moments, random

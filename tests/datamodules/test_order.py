@@ -7,9 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-
 from noisy import load, noisy
+from PIL import Image
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 

@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -18,6 +19,7 @@ from PIL import Image
 from datamodules import reading
 from datamodules.decoding import MOST_PIXELS, Reading, decode
 from datamodules.sizes import fitted
+from datamodules.sources import Folder
 
 
 def photograph(width, height, seed=0):
@@ -268,7 +270,7 @@ def test_pictures_beyond_pillows_own_limit_are_read_where_the_user_says_so(tmp_p
 )
 def test_impossible_shares_and_limits_are_refused(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        noisy(**options)
+        Folder(Path("nowhere"), **options)
 
 
 @pytest.mark.parametrize("parts", [[""], ["all"], ["train", "test"], ["train/all", "val/all"]])

@@ -17,8 +17,8 @@ from noisy import load, noisy
 from PIL import Image
 
 from datamodules import memory
-from datamodules.sources import parquet as parquet_tables
 from datamodules.decoding import Reading
+from datamodules.sources import parquet as parquet_tables
 
 
 def encoded(image, kind="PNG", **options):

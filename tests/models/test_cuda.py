@@ -5,7 +5,6 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-
 from noisy import noisy
 
 from datamodules import GaussianPairs

@@ -1,9 +1,9 @@
 """Noisy images of any source, by the options of `study run pixels`, as data and as their configuration."""
 
-from study.experiments.sources import made, source
 from datamodules import SourcePairs
 from datamodules.noise import Distractor
 from datamodules.pairings import Crops, Same
+from study.experiments.sources import made, source
 
 SOURCE = ("root", "download", "bad_files", "most_pixels", "size")
 NOISE = ("directions", "amplitude", "gamma", "sigma")

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from lightning import Trainer
-
 from noisy import noisy
 
 from datamodules import GaussianPairs

@@ -237,7 +237,9 @@ def test_a_probe_refuses_a_configuration_that_is_impossible(name, path, study):
     assert lines[0].startswith(f"study: error: {path}: ") and len(lines[0]) < 900
 
 
-@pytest.mark.parametrize("place", [("data",), ("model", "encoder"), ("model", "target"), ("data", "init_args", "source", "init_args", "root")])
+@pytest.mark.parametrize(
+    "place", [("data",), ("model", "encoder"), ("model", "target"), ("data", "init_args", "source", "init_args", "root")]
+)
 def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkeypatch, study):
     """A class outside this project, whose module says that it was imported."""
     (tmp_path / "strangers.py").write_text(

@@ -5,10 +5,9 @@ import pandas as pd
 import pytest
 import torch
 from lightning import Trainer
+from noisy import noisy
 from PIL import Image
 from scipy.stats import spearmanr
-
-from noisy import noisy
 
 from datamodules import GaussianPairs, Moments
 from models import EMA, MLP, Learner, Pixels, StopGradient
@@ -210,7 +209,9 @@ def test_a_probe_needs_two_classes_and_training_does_not(tmp_path):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (4, 5, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
     images = {"images": "folder", "root": tmp_path}
     trained([Table(), Alignment(4, k=3), Health(4, 10)], data=pixels(**images))
-    with pytest.raises(ValueError, match=r"at least 2 classes, found 1; give them one sub-folder per class, or remove Probe"):
+    with pytest.raises(
+        ValueError, match=r"at least 2 classes, found 1; give pictures one sub-folder per class, or remove Probe"
+    ):
         trained([Table(), Probe()], data=pixels(**images))
 
 
