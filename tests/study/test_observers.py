@@ -154,7 +154,7 @@ def test_every_data_set_has_as_many_features_recorded():
     d = 20
     rising, falling = torch.linspace(0.1, 0.9, d).tolist(), torch.linspace(0.9, 0.1, d).tolist()
     data = GaussianPairs([rising, falling], [rising, rising])
-    chosen = [chosen(f, 6) for f in data.features()]
+    rows = [chosen(f, 6) for f in data.features()]
     assert [len(c) for c in chosen] == [6, 6]
     assert {17, 18, 19} <= set(chosen[0]) & set(chosen[1])
     assert chosen[0] == list(range(14, 20)) and chosen[1] == [0, 1, 2, 17, 18, 19]
