@@ -155,9 +155,9 @@ def test_every_data_set_has_as_many_features_recorded():
     rising, falling = torch.linspace(0.1, 0.9, d).tolist(), torch.linspace(0.9, 0.1, d).tolist()
     data = GaussianPairs([rising, falling], [rising, rising])
     rows = [chosen(f, 6) for f in data.features()]
-    assert [len(c) for c in chosen] == [6, 6]
-    assert {17, 18, 19} <= set(chosen[0]) & set(chosen[1])
-    assert chosen[0] == list(range(14, 20)) and chosen[1] == [0, 1, 2, 17, 18, 19]
+    assert [len(c) for c in rows] == [6, 6]
+    assert {17, 18, 19} <= set(rows[0]) & set(rows[1])
+    assert rows[0] == list(range(14, 20)) and rows[1] == [0, 1, 2, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
