@@ -7,28 +7,37 @@ from itertools import pairwise
 
 import scipy.linalg
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Features:
-    """Generalised features of a pair distribution, strongest covariance first.
+class Strongest:
+    """Some generalised features of a pair distribution, strongest covariance first.
 
     Feature i is the linear function x -> v_i . x with |v_i| = 1 and Syx v_i = rho_i Sxx v_i; lam_i = v_i^T Syx v_i.
     `directions` holds v_i as columns. Where Sxx and Syx commute these are their common eigenvectors (Littwin et al.
-    2024, section 2); otherwise the directions are orthogonal in the metric Sxx, which is kept as `metric`.
+    2024, section 2); otherwise the directions are orthogonal in the metric Sxx.
     """
 
-    lam: Float[Tensor, "d"]
-    rho: Float[Tensor, "d"]
-    directions: Float[Tensor, "d d"]
-    metric: Float[Tensor, "d d"]
+    lam: Float[Tensor, "f"]
+    rho: Float[Tensor, "f"]
+    directions: Float[Tensor, "d f"]
+
+    def tops(self, by: str, k: int) -> Int[Tensor, "k"]:
+        """Numbers of the k features with the largest `by` ("lam" or "rho"), the largest first."""
+        return getattr(self, by).argsort(descending=True)[:k]
 
     def top(self, by: str, k: int) -> Float[Tensor, "d k"]:
-        """An orthonormal basis of the span of the k features with the largest `by` ("lam" or "rho")."""
-        order = getattr(self, by).argsort(descending=True)[:k]
-        return torch.linalg.qr(self.directions[:, order])[0]
+        """An orthonormal basis of the span of these."""
+        return torch.linalg.qr(self.directions[:, self.tops(by, k)])[0]
+
+
+@dataclass(frozen=True)
+class Features(Strongest):
+    """All d of them, with the metric Sxx."""
+
+    metric: Float[Tensor, "d d"]
 
 
 @dataclass(frozen=True)

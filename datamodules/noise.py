@@ -53,6 +53,25 @@ class Noise(abc.ABC):
     def moments(self, clean: Moments) -> list[Moments]:
         """Second moments of the views of clean pairs that have these, one per data set."""
 
+    def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:
+        """Of one data set and independent of the samples: covariance C between the noise of two views, times v in float64; and what the
+        covariance within a view has beyond C, times v.
+
+        Raises:
+            ValueError: this noise is only known by matrices.
+        """
+        raise ValueError(f"{type(self).__name__} has no products, which take the place of moments of many inputs; give it some")
+
+    def solved(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
+        """The inverse of the second of these products.
+
+        Raises:
+            ValueError: it has none.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no inverse products, which take the place of moments of many inputs; give it some"
+        )
+
     def coordinates(self, update: int, rows: int, first: int = 0) -> dict[str, Float[Tensor, "S rows _"]]:
         """By name, the numbers that the views x of an update's pairs `first` to `first + rows` were made of and nothing else tells."""
         return {}
@@ -87,6 +106,16 @@ class White(Noise):
     def moments(self, clean: Moments) -> list[Moments]:
         white = self.sigma**2 * torch.eye(len(clean.Sxx)).to(clean.Sxx)
         return [Moments(clean.Sxx + white, clean.Syx, clean.Syy + white)] * len(self.seeds)
+
+    def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:
+        return torch.zeros_like(vectors), self.sigma**2 * vectors
+
+    def solved(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
+        if not self.sigma > 0:
+            raise ValueError(
+                "sigma must be positive for the directions of highest rho, which independent noise makes finite; found 0"
+            )
+        return vectors / self.sigma**2
 
 
 class Distractor(White):
@@ -164,6 +193,19 @@ class Distractor(White):
             white = self.sigma**2 * torch.eye(len(D)).to(D)
             made.append(Moments(clean.Sxx + strong + white, clean.Syx + self.gamma * strong, clean.Syy + strong + white))
         return made
+
+    def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:
+        distractor = self.amplitude**2 * self._along(vectors)
+        return self.gamma * distractor, (1 - self.gamma) * distractor + self.sigma**2 * vectors
+
+    def solved(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
+        """By orthonormal D, (s I + a D D^T)^{-1} = (I - a / (a + s) D D^T) / s."""
+        own = (1 - self.gamma) * self.amplitude**2
+        return super().solved(vectors - own / (own + self.sigma**2) * self._along(vectors))
+
+    def _along(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
+        D = self.D_SdK[0].to(vectors)
+        return D @ (D.mT @ vectors)
 
     def coordinates(self, update: int, rows: int, first: int = 0) -> dict[str, Float[Tensor, "S rows _"]]:
         return {"distractor": self.amplitude * self.coefficients(update, rows, first)[0]}

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.moments import Features, Moments
+from datamodules.products import Dense, Products
 from datamodules.views import Pair, View
 
 Batch = Pair | dict[str, Tensor]
@@ -82,6 +83,10 @@ class Pairs(LightningDataModule, abc.ABC):
         Raises:
             ValueError: the data have none, or they do not fit into memory.
         """
+
+    def products(self) -> list[Products]:
+        """Products with these moments; data of many inputs can have them where the matrices are too large."""
+        return [Dense(m) for m in self.moments()]
 
     def labels(self, split: str, count: int | None = None) -> Int[Tensor, "n"] | None:
         """Classes of the first `count` samples x of a split, None without labels."""

@@ -1,6 +1,7 @@
 """Pairs of samples of any source, by any pairing, with noise whose covariance is known by construction."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from datamodules.noise import Noise, White
 from datamodules.order import balanced, held_out
 from datamodules.pairings import Pairing, Same
 from datamodules.pairs import EVALUATION, Pairs
+from datamodules.products import Products, Streamed
 from datamodules.sources import Source, Split
 from datamodules.streams import ROWS
 from datamodules.views import Pair, View
@@ -219,9 +221,20 @@ class SourcePairs(Pairs):
             8 * self.inputs**2 * (3 * self.sets + 4),
             "give smaller samples, or leave out what needs them, such as Alignment",
         )
+        return self.noise.moments(self.pairing.moments(self._parts(), self.seeds[0]))
+
+    def products(self) -> list[Products]:
+        """Products with these moments, or with their symmetric part, streamed in the same way."""
+        return [
+            Streamed(self.inputs, lambda: self.pairing.drawn(self._parts(), self.seeds[0]), self.noise.of(i))
+            for i in range(self.sets)
+        ]
+
+    def _parts(self) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
+        """The clean samples of the training pairs, few at a time."""
         train = self._chosen["train"]
-        rows = torch.arange(train.count, device=self._mean_d.device).split(train.few)
-        return self.noise.moments(self.pairing.moments((self._clean("train", some) for some in rows), self.seeds[0]))
+        for some in torch.arange(train.count, device=self._mean_d.device).split(train.few):
+            yield self._clean("train", some)
 
 
 def _labels(split: Split) -> Int[Tensor, "n"]:

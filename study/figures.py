@@ -148,6 +148,7 @@ def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw:
     for axes in right:
         for key, (steps, values) in probe.items():
             _band(axes, steps, 100 * values, key)
+        assert raw is not None
         axes.axhline(100 * raw, color="grey", linestyle=":", label="raw noisy pixels")
         axes.set(xlabel="updates", ylabel="linear probe, validation accuracy (%)")
     for axes in (left, *right):

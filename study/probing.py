@@ -147,9 +147,9 @@ def probe(
     on = torch.device(device_of(device))
     sample = Sample.of(data, Probe().counts, on)
     encoders = {**trained.encoders(), "random": untrained.encoder}
-    sources: dict[tuple[str, str], dict[str, torch.Tensor]] = {("pixels", "raw"): sample.views}
+    sources: dict[tuple[str, str], dict[str, torch.Tensor]] = {("pixels", "raw"): sample.raw()}
     for name, encoder in encoders.items():
-        taps = {split: extract(encoder.to(on), x) for split, x in sample.views.items()}
+        taps = {split: extract(encoder.to(on), views.all()) for split, views in sample.views.items()}
         sources |= {(name, tap): {split: found[tap] for split, found in taps.items()} for tap in encoder.taps}
     parts = []
     for (name, tap), features in sources.items():

@@ -46,11 +46,12 @@ class Pairing(abc.ABC):
 
     def moments(self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int) -> Moments:
         """Second moments of the pairs made of these samples, one pair of each."""
-        return Moments.stream(self._drawn(samples, seed))
+        return Moments.stream(self.drawn(samples, seed))
 
-    def _drawn(
+    def drawn(
         self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int
     ) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
+        """The pairs of which these are the moments, a part at a time."""
         first = 0
         for x, y in samples:
             pair = self.pair(x[None], y[None], [seed], MOMENTS, first)

@@ -47,5 +47,13 @@ class Same(Pairing):
         S, cross = ((m + m[columns][:, columns]) / 2 for m in (found.Sxx, found.Syx))
         return Moments(S, cross, S, found.count)
 
+    def drawn(
+        self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int
+    ) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
+        for x, y in samples:
+            yield x, y
+            if self.flip:
+                yield self._flipped(x), self._flipped(y)
+
     def _flipped(self, values: Shaped[Tensor, "*rows d"]) -> Shaped[Tensor, "*rows d"]:
         return values.unflatten(-1, self.shape).flip(-1).flatten(-3)

@@ -165,7 +165,7 @@ class Networks(ImageExperiment):
     def run(
         self, cell: Cell, observers: list[dict], updates: int, name: str, rates: list[float], inits: list[int], data: list[int]
     ) -> Run:
-        kind: "Kind" = "global" if cell.noise == "clean" else cell.noise
+        kind: Kind = "global" if cell.noise == "clean" else cell.noise
         amplitude = 0.0 if cell.noise == "clean" else self.amplitude
         pairing: dict[str, Any] = {"class_path": "datamodules.pairings.Same"}
         if self.crop < 1:

@@ -94,6 +94,6 @@ def room(needs: list[Need]) -> list[Place]:
         return []
     found = places(needs[0].device)[: len(needs)]
     if needs[0].device == "cpu":
-        largest = max(need.networks * need.each for need in needs)
+        largest = max(need.whole for need in needs)
         found = found[: max(1, int(HEADROOM * free_bytes()) // largest)]
     return found

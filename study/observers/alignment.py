@@ -3,81 +3,49 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
-from datamodules import Features, Pairs
-from models import MLP, Learner
-from study.observers.extract import best_linear, extract, matrix, mean_jacobian, views
+from datamodules import Pairs
+from datamodules.directions import DENSE, strongest
+from datamodules.messages import say
+from datamodules.moments import Moments, Strongest
+from datamodules.products import Dense, Products
+from models import Learner
+from study.observers import coordinates
+from study.observers.directions import Group, chosen
+from study.observers.extract import encoded
+from study.observers.maps import Maps
 from study.observers.observer import Observer
+from study.observers.order import learning_times, rank_correlation
+from study.observers.views import Views
 
-
-def gains(map_Nkd: Tensor, Sxx_Sdd: Tensor, directions_Sdf: Tensor) -> Float[Tensor, "N f"]:
-    """Gain |W Sxx v| / (v^T Sxx v) of W along features v: |W v| where Sxx and Syx commute, and otherwise the size of
-    the coefficient of v_i^T in W, because directions are orthogonal in the metric Sxx."""
-    Sv = Sxx_Sdd @ directions_Sdf
-    return (map_Nkd @ Sv).norm(dim=1) / (directions_Sdf * Sv).sum(1)
-
-
-def top_rows(map_Nkd: Tensor, root_Sdd: Tensor, k: int) -> Float[Tensor, "N k d"]:
-    """The k strongest principal features of W x, as orthonormal rows in the whitened input z, x = root z,
-    Sxx = root root^T. In z the weight of a direction is its variance, so that directions in which x hardly varies, where
-    a fitted W is arbitrary, do not count."""
-    whitened_Nkd = map_Nkd @ root_Sdd
-    # By the smaller problem W W^T: its squared condition blurs only directions that are 1e-8 of the strongest.
-    left_Nkk = torch.linalg.eigh(whitened_Nkd @ whitened_Nkd.mT)[1][..., -k:].flip(-1)
-    return torch.linalg.qr(whitened_Nkd.mT @ left_Nkk)[0].mT
-
-
-def whitened(basis_Sdk: Tensor, root_Sdd: Tensor) -> Float[Tensor, "S d k"]:
-    """An orthonormal basis, in the whitened input, of the features v_i^T x given as columns."""
-    return torch.linalg.qr(root_Sdd.mT @ basis_Sdk)[0]
-
-
-def overlap(rows_Nkd: Tensor, basis_Sdk: Tensor) -> Float[Tensor, "N"]:
-    """Share in [0, 1] of one k-dimensional space that lies in another, both given orthonormal; k / d by chance."""
-    return (rows_Nkd @ basis_Sdk).square().sum((1, 2)) / basis_Sdk.shape[-1]
-
-
-def distractor_share(map_Nkd: Tensor, Sxx_Sdd: Tensor, D_SdK: Tensor, amplitude: float) -> Float[Tensor, "N"]:
-    """Share of the variance of the features W x that comes from the distractor: A^2 |W D|^2 / tr(W Sxx W^T)."""
-    return amplitude**2 * (map_Nkd @ D_SdK).square().sum((1, 2)) / ((map_Nkd @ Sxx_Sdd) * map_Nkd).sum((1, 2))
-
-
-def learning_times(steps: Float[Tensor, "T"], gain: Float[Tensor, "T N f"], fraction: float = 0.5) -> Float[Tensor, "N f"]:
-    """First time the gain has covered `fraction` of the way from its first to its last value, interpolated linearly;
-    infinite where the gain does not grow."""
-    first, last = gain[0], gain[-1]
-    level = first + fraction * (last - first)
-    crossed = gain >= level
-    index = crossed.int().argmax(0).clamp(min=1)
-    before, after = gain.gather(0, index[None] - 1)[0], gain.gather(0, index[None])[0]
-    weight = ((level - before) / (after - before)).nan_to_num(1.0)
-    time = steps[index - 1] + weight * (steps[index] - steps[index - 1])
-    return torch.where(last > first, time, torch.inf)
-
-
-def rank_correlation(a: Float[Tensor, "N f"], b: Float[Tensor, "N f"]) -> Float[Tensor, "N"]:
-    """Spearman's rank correlation along the last axis; nan where one side is constant."""
-    ranks = [torch.from_numpy(rankdata(v.cpu().numpy(), axis=-1)) for v in (a, b)]
-    x, y = (r - r.mean(-1, keepdim=True) for r in ranks)
-    return (x * y).sum(-1) / (x.square().sum(-1) * y.square().sum(-1)).sqrt()
+BY = ("rho", "lam")
+SPLITS = ("train", "validation")
 
 
 class Alignment(Observer):
-    """Gains along features, overlap with the top-k rho and top-k lambda directions, the distractor's share.
+    """Gains along features, what is held of the top-k rho and top-k lambda directions, and the distractor's share.
 
-    A linear encoder is measured on its matrix ("linear/..."). A nonlinear one is measured twice: on the best linear
-    approximation of its features from noisy training inputs ("linear/...", with "linear/r2" the share of feature
-    variance that this explains) and on its mean input Jacobian ("jacobian/...").
+    "coordinates/...", of any encoder for any number of inputs d: the gain along each recorded direction v (coordinate v^T x), and the
+    mean squared canonical correlation of the network's features with the k coordinates of highest rho ("coordinates/rho") and lambda
+    ("coordinates/lam"), from fixed training and validation views (study.observers.coordinates). k_f features that know nothing of
+    either hold "coordinates/chance" = k_f / d of them. Of a linear encoder they are exact, by points that have the moments of the data.
+
+    "linear/...", where moments are matrices (d <= datamodules.directions.DENSE): of a linear encoder on its matrix; of another on the best
+    linear approximation of its features from noisy training inputs, more than d of them, with "linear/r2" the share of feature
+    variance that this explains. An MLP is also measured on its mean input Jacobian ("jacobian/..."). Both exact in the data, so that a
+    fitted map is less noisy than the coordinates themselves, which need no such map. Overlaps are those of the k strongest
+    principal features, k / d by chance.
+
+    Beyond DENSE, the directions are searched by products with the moments. "directions/residual/rho" and ".../lam" are the largest
+    |Syx v - rho Sxx v| / |Syx v| of the k directions of each.
 
     Args:
         every: updates between measurements.
         k: dimension of the compared subspaces.
         recorded: how many features have their gain recorded: half with the highest rho, then those with the
             highest lambda.
-        sample: inputs for the linear approximation.
+        sample: inputs for the linear approximation, and of each split for the coordinates.
         jacobian_sample: inputs for the mean Jacobian.
     """
 
@@ -94,65 +62,73 @@ class Alignment(Observer):
             raise ValueError(f"k must be from 1 to the number of features {features}, found {self.k}")
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
-        moments = data.moments()
-        d, k = learner.encoder.inputs, self.k
-        features = [m.features() for m in moments]
-        device = learner.device
-        self.Sxx_Sdd = torch.stack([m.Sxx for m in moments]).to(device)
-        self.root_Sdd = torch.linalg.cholesky(self.Sxx_Sdd)
-        tops = {by: torch.stack([f.top(by, k) for f in features]).to(device) for by in ("rho", "lam")}
-        self.bases = {by: whitened(top, self.root_Sdd) for by, top in tops.items()}
-        chosen = [self.chosen(f) for f in features]
-        stacked = {
-            "lam": torch.stack([f.lam[c] for f, c in zip(features, chosen, strict=True)]),
-            "rho": torch.stack([f.rho[c] for f, c in zip(features, chosen, strict=True)]),
+        d, N, device = learner.encoder.inputs, learner.encoder.networks, learner.device
+        moments = data.moments() if d <= DENSE else []
+        products: list[Products] = [Dense(m) for m in moments] if moments else data.products()
+        features: list[Strongest] = (
+            [m.features() for m in moments] if moments else [strongest(p, max(self.k, self.recorded), device) for p in products]
+        )
+        self.groups = {
+            "gain": Group.of(features, products, [chosen(f, self.recorded) for f in features], device),
+            **{by: Group.of(features, products, [f.tops(by, self.k).tolist() for f in features], device) for by in BY},
         }
-        N = learner.encoder.networks
-        self.of = {name: values.expand(N, -1) for name, values in stacked.items()}
-        self.directions_Sdf = torch.stack([f.directions[:, c] for f, c in zip(features, chosen, strict=True)]).to(device)
+        self.views = {split: Views(data, split, self.sample, device) for split in SPLITS}
+        self.maps = self._maps(learner, moments)
+        self.exact = learner.encoder.linear and self.maps is not None
+        self.c = {split: self._coordinates(split) for split in SPLITS}
+        self.of = {name: getattr(self.groups["gain"], name).expand(N, -1) for name in ("lam", "rho")}
+        constants = {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(v.shape[1])}
+        residuals = {f"directions/residual/{by}": self.groups[by].residual.amax(1).expand(N) for by in BY}
+        chance = {"coordinates/chance": min(1.0, learner.encoder.features / d), "overlap/chance": self.k / d}
+        return constants | residuals | {name: torch.full([N], value, device=device) for name, value in chance.items()}
+
+    def _maps(self, learner: Learner, moments: list[Moments]) -> Maps | None:
+        """What measures linear maps, where they can be known; where not, that is said."""
+        d, x = learner.encoder.inputs, None
+        if not moments:
+            say(f"Alignment records coordinates and no linear fit: {d:,} inputs are more than {DENSE:,}")
+            return None
         if not learner.encoder.linear:
-            self.x_Snd = views(data, "train", self.sample, device)
-            if self.x_Snd.shape[1] <= d:
-                raise ValueError(f"Alignment needs more than {d} training inputs for a linear fit, found {self.x_Snd.shape[1]}")
-            gram_Sdd = (self.x_Snd.mT @ self.x_Snd / self.x_Snd.shape[1]).double()
-            self.gram_root_Sdd = torch.linalg.cholesky(gram_Sdd)
-        return {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(len(chosen[0]))}
+            x = self.views["train"].all()
+            if x.shape[1] <= d:
+                say(f"Alignment records coordinates and no linear fit: {x.shape[1]:,} training inputs are no more than {d:,}")
+                return None
+        tops = {by: self.groups[by] for by in BY}
+        return Maps(moments, self.groups["gain"], tops, x, self.jacobian_sample, learner.device)
 
-    def chosen(self, features: Features) -> list[int]:
-        """Numbers of the features whose gain is recorded: half by rho, filled up by lambda to the same number for all."""
-        by_rho = features.rho.argsort(descending=True)[: self.recorded - max(1, self.recorded // 2)].tolist()
-        by_lam = [i for i in features.lam.argsort(descending=True).tolist() if i not in by_rho]
-        return sorted([*by_rho, *by_lam][: self.recorded])
-
-    def maps(self, learner: Learner) -> tuple[dict[str, Float[Tensor, "N k d"]], dict[str, Tensor]]:
-        """The linear maps that stand for the encoder, and how well."""
-        if learner.encoder.linear:
-            return {"linear": matrix(learner.encoder)}, {}
-        features = extract(learner.encoder, self.x_Snd)["features"]
-        approximation = best_linear(features, self.x_Snd, self.gram_root_Sdd)
-        explained = (approximation @ self.gram_root_Sdd).square().sum((1, 2))
-        total = features.var(1, unbiased=False).sum(-1).double()
-        found = {"linear": approximation}
-        if isinstance(learner.encoder, MLP):  # whose first layer every sample shares
-            found["jacobian"] = mean_jacobian(learner.encoder, self.x_Snd[:, : self.jacobian_sample])
-        return found, {"linear/r2": explained / total}
+    def _coordinates(self, split: str) -> dict[str, Tensor]:
+        """Of the samples that features are taken from, [S, n, f]."""
+        if self.exact:
+            assert self.maps is not None
+            return {name: self.maps.samples(group.directions) for name, group in self.groups.items()}
+        return {name: group.coordinates(self.views[split]) for name, group in self.groups.items()}
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
-        maps, metrics = self.maps(learner)
-        for name, map_Nkd in maps.items():
-            gain = gains(map_Nkd, self.Sxx_Sdd, self.directions_Sdf)
-            metrics |= {f"{name}/gain/{i}": g for i, g in enumerate(gain.T)}
-            rows = top_rows(map_Nkd, self.root_Sdd, self.k)
-            metrics |= {f"{name}/overlap/{by}": overlap(rows, basis) for by, basis in self.bases.items()}
-            for of, (D_SdK, amplitude) in data.directions().items():
-                metrics[f"{name}/{of}"] = distractor_share(map_Nkd, self.Sxx_Sdd, D_SdK.to(map_Nkd), amplitude)
-            if name == "linear":
-                self.history.append(gain.cpu())
-        if last:
-            gain = torch.stack(self.history)
-            times = learning_times(torch.arange(len(gain), dtype=torch.float64), gain)
-            metrics |= {f"linear/order/{by}": rank_correlation(times, values) for by, values in self.of.items()}
-        return metrics
+        features = {} if self.exact else {split: encoded(learner.encoder, views) for split, views in self.views.items()}
+        metrics: dict[str, Tensor] = {}
+        if self.maps is not None:
+            maps, metrics = self.maps.of(learner.encoder, features.get("train"))
+            for name, map_Nkd in maps.items():
+                metrics |= self.maps.held(name, map_Nkd, data.directions())
+            if self.exact:
+                features = dict.fromkeys(SPLITS, self.maps.samples(maps["linear"].mT))
+        gain = coordinates.gains(features, {split: c["gain"] for split, c in self.c.items()}, self.groups["gain"].variance)
+        metrics |= {f"coordinates/gain/{i}": g for i, g in enumerate(gain.T)}
+        for by in BY:
+            scaled = {split: c[by] / self.groups[by].variance.sqrt()[:, None] for split, c in self.c.items()}
+            metrics[f"coordinates/{by}"] = coordinates.r2(features, scaled)[1].mean(1)
+        return metrics | self._order(metrics, last)
+
+    def _order(self, metrics: dict[str, Tensor], last: bool) -> dict[str, Tensor]:
+        """Rank correlations of the times at which features were learned with their rho and lambda, when training has ended."""
+        name = "linear" if self.maps is not None else "coordinates"
+        gain = torch.stack([metrics[f"{name}/gain/{i}"] for i in range(self.groups["gain"].lam.shape[1])], 1)
+        self.history.append(gain.cpu())
+        if not last:
+            return {}
+        gain = torch.stack(self.history)
+        times = learning_times(torch.arange(len(gain), dtype=torch.float64), gain)
+        return {f"{name}/order/{by}": rank_correlation(times, values) for by, values in self.of.items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": torch.stack(self.history)} if self.history else {}

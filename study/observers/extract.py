@@ -5,15 +5,15 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
-from datamodules import Pairs
 from models import MLP, Encoder
+from study.observers.views import Views
 
-BLOCK = 2048  # samples encoded at once
+BLOCK, NUMBERS = 2048, 2**21  # samples encoded at once at most, and input numbers: a convolution keeps many for each
 
 
-def views(data: Pairs, split: str, count: int, device: torch.device) -> Float[Tensor, "S n d"]:
-    """Fixed views x of the first `count` pairs of a split, for each data set."""
-    return torch.stack([data.evaluation(split, s, 0, count, device)[0] for s in range(data.sets)])
+def encoded(encoder: Encoder, views: Views) -> Float[Tensor, "N n k"]:
+    """The features of these views."""
+    return torch.cat([extract(encoder, block)["features"] for block in views], 1)
 
 
 @torch.inference_mode()
@@ -21,7 +21,8 @@ def extract(encoder: Encoder, x: Float[Tensor, "S n d"]) -> dict[str, Float[Tens
     """Every tap of the encoder, in eval mode."""
     training = encoder.training
     encoder.eval()
-    blocks = [encoder(part.to(encoder.dtype)) for part in x.split(BLOCK, dim=1)]
+    few = max(1, min(BLOCK, NUMBERS // encoder.inputs))
+    blocks = [encoder(part.to(encoder.dtype)) for part in x.split(few, dim=1)]
     encoder.train(training)
     return {tap: torch.cat([block[tap] for block in blocks], 1) for tap in encoder.taps}
 

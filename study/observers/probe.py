@@ -8,18 +8,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from datamodules import Pairs
-from models import Learner
-from study.observers.extract import extract, views
+from models import Encoder, Learner
+from study.observers.extract import encoded
 from study.observers.few import Few, few
 from study.observers.observer import Observer
 from study.observers.ridge import Ridge, fit
+from study.observers.views import Views
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The fixed noisy images a probe is fitted, chosen and tested on: [S, n, d] and labels per split."""
+    """The fixed noisy images a probe is fitted, chosen and tested on, and their labels, per split."""
 
-    views: dict[str, Float[Tensor, "S n d"]]
+    views: dict[str, Views]
     labels: dict[str, Int[Tensor, "n"]]
     classes: int
 
@@ -42,10 +43,17 @@ class Sample:
         assert data.classes is not None
         labels = {split: data.labels(split, n) for split, n in counts.items()}
         return cls(
-            {split: views(data, split, n, device) for split, n in counts.items()},
+            {split: Views(data, split, n, device) for split, n in counts.items()},
             {split: of.to(device) for split, of in labels.items() if of is not None},
             data.classes,
         )
+
+    def raw(self) -> dict[str, Float[Tensor, "S _ d"]]:
+        """The images as they are, all at once."""
+        return {split: views.all() for split, views in self.views.items()}
+
+    def encoded(self, encoder: Encoder) -> dict[str, Float[Tensor, "N _ k"]]:
+        return {split: encoded(encoder, views) for split, views in self.views.items()}
 
     def fit(self, features: dict[str, Tensor]) -> Ridge:
         return fit(features["train"], self.labels["train"], features["validation"], self.labels["validation"], self.classes)
@@ -94,13 +102,17 @@ class Probe(Observer):
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         self.sample = Sample.of(data, self.counts, learner.device)
-        pixels = self.sample.fit(self.sample.views)
-        raw = {"probe/pixels/noisy/validation": pixels.validation, **self.tested("probe/pixels", pixels, self.sample.views)}
-        random = {s: extract(learner.encoder, x)["features"] for s, x in self.sample.views.items()}
+        random = self.sample.encoded(learner.encoder)
         return {
-            **{metric: value.expand(learner.encoder.networks) for metric, value in raw.items()},
+            **{metric: value.expand(learner.encoder.networks) for metric, value in self.pixels().items()},
             **self.tested("probe/random/features", self.sample.fit(random), random),
         }
+
+    def pixels(self) -> dict[str, Float[Tensor, "S"]]:
+        """What the images are worth as they are."""
+        raw = self.sample.raw()
+        ridge = self.sample.fit(raw)
+        return {"probe/pixels/noisy/validation": ridge.validation, **self.tested("probe/pixels", ridge, raw)}
 
     def tested(self, name: str, ridge: Ridge, features: dict[str, Tensor]) -> dict[str, Float[Tensor, "N"]]:
         """The one look of these features at the test split: fitted on all labels, and on few."""
@@ -108,7 +120,7 @@ class Probe(Observer):
         return {f"{name}/noisy/test": self.sample.test(ridge, features), **few}
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
-        splits = {s: extract(learner.encoder, x)["features"] for s, x in self.sample.views.items()}
+        splits = self.sample.encoded(learner.encoder)
         ridge = self.sample.fit(splits)
         metrics = {"probe/online/features/noisy/validation": ridge.validation}
         if last:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 STRENGTHS = tuple(10.0**e for e in range(-5, 3))  # ridge penalty per sample, on standardised features
+PART = 2**24  # numbers of a part of the standardised features
 
 
 @dataclass(frozen=True)
@@ -40,28 +41,44 @@ def fit(
 
     With X the standardised features and Y the centred targets, the weights are (X^T X / n + s)^{-1} X^T Y / n, which is
     X^T (X X^T / n + s)^{-1} Y / n: the dual, solved where there are fewer samples than features. Gram matrices are summed in
-    the features' own precision, the smaller of the two problems is solved in float64.
+    the features' own precision, the smaller of the two problems is solved in float64. X is made a part at a time in the dual, where it
+    can be larger than all else together.
     """
     n, k = features.shape[1:]
     dual = n < k
+    parts = [slice(first, first + max(1, PART // n)) for first in range(0, k, max(1, PART // n))] if dual else [slice(k)]
     mean = features.mean(1, keepdim=True)
-    centred = features - mean
-    std = centred.double().square().mean(1, keepdim=True).sqrt()
+    std = torch.cat([(features[..., p] - mean[..., p]).double().square().mean(1, keepdim=True) for p in parts], -1).sqrt()
     std = torch.where(std > 1e-7 * std.amax(-1, keepdim=True).clamp(min=1e-30), std, torch.inf).to(features)
-    standard = centred / std
+
+    def standard(part: slice) -> Float[Tensor, "N n _"]:
+        return (features[..., part] - mean[..., part]) / std[..., part]
+
     targets = torch.nn.functional.one_hot(labels, classes).to(features)
     bias = targets.mean(0)
-    rows = standard if dual else standard.mT
-    eigenvalues, vectors = torch.linalg.eigh((rows @ rows.mT / n).double())
-    right = targets - bias if dual else standard.mT @ (targets - bias)
-    cross = vectors.mT @ (right / n).double()
-    strengths = torch.tensor(sorted(STRENGTHS, reverse=True), dtype=torch.float64, device=features.device)
-    spectrum = eigenvalues.clamp(min=0)[..., None] + strengths  # [N, min(n, k), strengths]
-    candidates = vectors[None] @ (cross / spectrum.permute(2, 0, 1)[..., None])  # [strengths, N, min(n, k), C]
     if dual:
-        candidates = torch.einsum("Nnk,sNnC->sNkC", standard.double(), candidates)
-    candidates = candidates.to(features) / std.mT
+        gram, right = sum((X @ X.mT for X in map(standard, parts)), torch.zeros(())), targets - bias
+    else:
+        X = standard(parts[0])
+        gram, right = X.mT @ X, X.mT @ (targets - bias)
+    strengths = torch.tensor(sorted(STRENGTHS, reverse=True), dtype=torch.float64, device=features.device)
+    solved = _solved((gram / n).double(), (right / n).double(), strengths)
+    if dual:
+        solved = torch.cat([torch.einsum("Nnk,sNnC->sNkC", standard(p).double(), solved) for p in parts], 2)
+    candidates = solved.to(features) / std.mT
     centred_validation = validation - mean
     scores = torch.stack([_accuracy(centred_validation, weights, bias, validation_labels) for weights in candidates])
     best = scores.argmax(0)
     return Ridge(mean, candidates[best, torch.arange(len(best), device=best.device)], bias, strengths[best], scores.amax(0))
+
+
+def _solved(
+    gram: Float[Tensor, "M m m"], right: Float[Tensor, "*N m C"], strengths: Float[Tensor, "s"]
+) -> Float[Tensor, "s M m C"]:
+    """(gram + s)^{-1} right for every strength; by Cholesky, as eigenvectors of eight thousand samples take minutes and more memory."""
+    found = []
+    for strength in strengths:
+        regular = gram.clone()
+        regular.diagonal(dim1=1, dim2=2).add_(strength)
+        found.append(torch.cholesky_solve(right.expand(len(gram), -1, -1), torch.linalg.cholesky(regular)))
+    return torch.stack(found)

@@ -55,6 +55,11 @@ class Table(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(scalars, step=step)
 
+    def values(self, metric: str) -> dict[int, Float[Tensor, "N"]]:
+        """What was recorded of one metric, by update."""
+        found = [b for b in self.blocks if metric in b["metrics"]]
+        return {b["step"]: b["values"][b["metrics"].index(metric)] for b in found}
+
     def frame(self) -> pd.DataFrame:
         """The tidy table, one row per network, step and metric."""
         if not self.blocks:

@@ -16,7 +16,7 @@ import datamodules
 from models import MLP, initialisation
 from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
-from study.observers.alignment import gains
+from study.observers.maps import gains
 from study.running.capacity import Need, widths
 from study.running.failed import Stalled, forget, write_failure
 from study.running.lock import check_held

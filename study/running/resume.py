@@ -171,7 +171,7 @@ def _callbacks(found: Any, trainer: Trainer, learner: Learner, data: Pairs, step
                 table.load_state_dict(state)
                 check_table(table, trainer, learner, data, step)
             case Alignment():
-                gains = {name for b in table.blocks for name in b["metrics"] if name.startswith("linear/gain/")}
+                gains = {name for b in table.blocks for name in b["metrics"] if name.startswith("coordinates/gain/")}
                 measured = 1 + sum(callback.due(i, data) for i in range(1, step + 1))
                 history = torch.zeros(measured, learner.encoder.networks, len(gains), dtype=torch.float64)
                 _alike(found[callback.state_key], {"history": history}, callback.state_key)

@@ -25,6 +25,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import datamodules
 import models
+from datamodules.directions import DENSE
 from models import distributed, fused
 from study import yaml_files
 from study.arguments import fail
@@ -45,7 +46,8 @@ from study.running.signals import Preempted
 from study.terminal import say
 
 PROCESSES = {"devices", "num_nodes", "strategy"}
-CELL, METRICS = 80, 24  # bytes of a value in the table; values that an observer records at a time
+CELL, METRICS = 80, 40  # bytes of a value in the table; values that an observer records at a time
+SEARCHED = 3 * 500  # vectors that a search of directions without matrices holds at most, at 16 of either kind
 
 
 class FitParser(LightningArgumentParser):
@@ -279,14 +281,17 @@ def memory(config: dict[str, Any]) -> Need:
         padded = fused.padded(max(sizes), config["trainer"]["accelerator"])
         if padded <= fused.WIDEST:
             each += item * (len(sizes) + 3) * padded**2  # layers, head and moments as the fused kernels take them
-    each += 8 * 8 * inputs**2  # if data are one set for all networks, this is too much
+    of_set = 8 * 8 * inputs**2 if inputs <= DENSE else 8 * inputs * SEARCHED
     for callback in config["trainer"]["callbacks"] or []:
         of = callback.get("init_args") or {}
-        each += 8 * inputs * sum(of.get(name, 0) for name in ("sample", "train", "validation", "test"))
+        of_set += 8 * inputs * sum(of.get(name, 0) for name in ("sample", "train", "validation", "test"))
         each += CELL * METRICS * (data["updates"] // of["every"] if "every" in of else 0)
     if data.get("batch"):
         each += item * data["batch"] * (activations + 4 * inputs)
-    return Need(len(encoder["seeds"]), each, config["trainer"]["accelerator"])
+    networks, device = len(encoder["seeds"]), config["trainer"]["accelerator"]
+    if len(data.get("seeds", [])) == 1:  # one set of data for all networks
+        return Need(networks, each, device, shared=of_set)
+    return Need(networks, each + of_set, device)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -12,10 +12,12 @@ from scipy.stats import spearmanr
 from datamodules import GaussianPairs, Moments
 from models import EMA, MLP, Learner, Pixels, StopGradient
 from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
-from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
+from study.observers.directions import chosen
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
 from study.observers.loss import Diverged
+from study.observers.maps import distractor_share, gains, overlap, top_rows, whitened
+from study.observers.order import learning_times, rank_correlation
 from study.observers.probe import Sample
 
 TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
@@ -136,9 +138,9 @@ def test_learning_times_and_rank_correlation():
 
 
 def test_effective_rank():
-    assert float(effective_rank(torch.eye(6)[None] * 3)) == pytest.approx(6)
-    assert float(effective_rank(torch.diag(torch.tensor([1.0, 1.0, 0.0]))[None])) == pytest.approx(2)
-    assert float(effective_rank(torch.zeros(1, 4, 4))) == 0
+    assert float(effective_rank(torch.full((1, 6), 3.0))) == pytest.approx(6)
+    assert float(effective_rank(torch.tensor([[1.0, 1.0, 0.0]]))) == pytest.approx(2)
+    assert float(effective_rank(torch.zeros(1, 4))) == 0
 
 
 def test_loss_names_update_and_network_that_diverged():
@@ -152,10 +154,10 @@ def test_every_data_set_has_as_many_features_recorded():
     d = 20
     rising, falling = torch.linspace(0.1, 0.9, d).tolist(), torch.linspace(0.9, 0.1, d).tolist()
     data = GaussianPairs([rising, falling], [rising, rising])
-    chosen = [Alignment(recorded=6).chosen(f) for f in data.features()]
-    assert [len(c) for c in chosen] == [6, 6]
-    assert {17, 18, 19} <= set(chosen[0]) & set(chosen[1])
-    assert chosen[0] == list(range(14, 20)) and chosen[1] == [0, 1, 2, 17, 18, 19]
+    rows = [chosen(f, 6) for f in data.features()]
+    assert [len(c) for c in rows] == [6, 6]
+    assert {17, 18, 19} <= set(rows[0]) & set(rows[1])
+    assert rows[0] == list(range(14, 20)) and rows[1] == [0, 1, 2, 17, 18, 19]
 
 
 @pytest.mark.parametrize(
@@ -193,9 +195,9 @@ def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_c
     sample = Sample.of(data, {"train": 200, "validation": 40, "test": 100}, torch.device("cpu"))
     untrained = MLP(48, [12], 8, "relu", eps=0.3, seeds=[0, 1])
     features = {
-        "probe/pixels": sample.views,
-        "probe/random/features": {split: extract(untrained, x)["features"] for split, x in sample.views.items()},
-        "probe/online/features": {split: extract(learner.encoder, x)["features"] for split, x in sample.views.items()},
+        "probe/pixels": sample.raw(),
+        "probe/random/features": sample.encoded(untrained),
+        "probe/online/features": sample.encoded(learner.encoder),
     }
     for name, splits in features.items():
         for n, expected in sample.few(splits, [30, 60]).items():
