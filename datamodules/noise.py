@@ -68,7 +68,9 @@ class Noise(abc.ABC):
         Raises:
             ValueError: it has none.
         """
-        raise ValueError(f"{type(self).__name__} has no inverse products, which take the place of moments of many inputs; give it some")
+        raise ValueError(
+            f"{type(self).__name__} has no inverse products, which take the place of moments of many inputs; give it some"
+        )
 
     def coordinates(self, update: int, rows: int, first: int = 0) -> dict[str, Float[Tensor, "S rows _"]]:
         """By name, the numbers that the views x of an update's pairs `first` to `first + rows` were made of and nothing else tells."""
@@ -110,7 +112,9 @@ class White(Noise):
 
     def solved(self, vectors: Float[Tensor, "d f"]) -> Float[Tensor, "d f"]:
         if not self.sigma > 0:
-            raise ValueError("sigma must be positive for the directions of highest rho, which independent noise makes finite; found 0")
+            raise ValueError(
+                "sigma must be positive for the directions of highest rho, which independent noise makes finite; found 0"
+            )
         return vectors / self.sigma**2
 
 

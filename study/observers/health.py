@@ -12,7 +12,9 @@ from study.observers.extract import extract
 from study.observers.observer import Observer
 from study.observers.table import table_of
 
-COLLAPSED = 0.05  # of the features' deviation at update 0; to leave out a distractor that dominates the inputs takes less than that
+COLLAPSED = (
+    0.05  # of the features' deviation at update 0; to leave out a distractor that dominates the inputs takes less than that
+)
 NAMED = 8  # networks in one line
 
 
@@ -81,7 +83,9 @@ class Health(Observer):
         if networks and learner.trainer.is_global_zero:
             first = networks[0]
             ranks = float(table.values(f"{self.named}/rank")[0][first]), float(found["rank"][first])
-            listed = ", ".join(map(str, networks[:NAMED])) + (f" and {len(networks) - NAMED} more" if len(networks) > NAMED else "")
+            listed = ", ".join(map(str, networks[:NAMED])) + (
+                f" and {len(networks) - NAMED} more" if len(networks) > NAMED else ""
+            )
             say(
                 f"features of network {listed} have collapsed by update {update}: of network {first}, std is "
                 f"{float(shares['std'][first]):.2g} of that at update 0, beyond the strongest direction "

@@ -33,7 +33,9 @@ def test_planted_features_are_found_where_matrices_would_be_too_large():
     found = strongest(products, 6)
     rho, lam = (getattr(found, by)[found.tops(by, 6)] for by in ("rho", "lam"))
     torch.testing.assert_close(rho, (e / (e + s))[:6].double(), rtol=1e-6, atol=0)
-    torch.testing.assert_close(lam, torch.cat([e[:4], torch.full((2,), gamma * A**2)]).sort(descending=True)[0].double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        lam, torch.cat([e[:4], torch.full((2,), gamma * A**2)]).sort(descending=True)[0].double(), rtol=1e-6, atol=0
+    )
     assert float((found.top("rho", 4).T @ U[:, :4]).square().sum()) == pytest.approx(4, abs=1e-6)
 
 

@@ -9,9 +9,9 @@ from noisy import noisy
 from datamodules import GaussianPairs
 from models import MLP, Learner, StopGradient
 from study.observers import Distractor, Table
-from study.observers.maps import distractor_share
 from study.observers.coordinates import r2
 from study.observers.extract import matrix
+from study.observers.maps import distractor_share
 
 
 def measured(data, activation="relu", observer=None):

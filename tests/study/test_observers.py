@@ -12,12 +12,12 @@ from scipy.stats import spearmanr
 from datamodules import GaussianPairs, Moments
 from models import EMA, MLP, Learner, Pixels, StopGradient
 from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
-from study.observers.maps import distractor_share, gains, overlap, top_rows, whitened
-from study.observers.order import learning_times, rank_correlation
 from study.observers.directions import chosen
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian
 from study.observers.health import effective_rank
 from study.observers.loss import Diverged
+from study.observers.maps import distractor_share, gains, overlap, top_rows, whitened
+from study.observers.order import learning_times, rank_correlation
 from study.observers.probe import Sample
 
 TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}

@@ -45,7 +45,11 @@ def run(data, target, model):
 def same(one, other):
     """Whether two nested states are equal, tensors bit for bit, with nan (of a network that has not collapsed) equal to nan."""
     if isinstance(one, torch.Tensor):
-        return one.dtype == other.dtype and one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
+        return (
+            one.dtype == other.dtype
+            and one.shape == other.shape
+            and bool(((one == other) | (one.isnan() & other.isnan())).all())
+        )
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):
