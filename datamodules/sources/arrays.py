@@ -57,7 +57,7 @@ class Arrays(Source):
     @property
     def shape(self) -> list[int]:
         x = self._arrays()["x"]
-        return list(x.shape[1:]) if self.windows is None else self.windows.shape(x)
+        return list(x.shape[1:]) if self.windows is None else self.windows.shape(x.shape)
 
     @property
     def labelled(self) -> bool:
