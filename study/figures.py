@@ -146,6 +146,7 @@ def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw:
         _band(left, steps, values, key)
     left.set(xlabel="updates", ylabel="distractor's share of feature variance", ylim=(-0.02, 1.02))
     for axes in right:
+        assert raw is not None
         for key, (steps, values) in probe.items():
             _band(axes, steps, 100 * values, key)
         assert raw is not None

@@ -31,8 +31,8 @@ class Arrays(Source):
     (datamodules.sources.windows), and labels belong to times or recordings. Arrays that are no uint8 become float32; .npy files are
     mapped where they need not.
 
-    The test split is x_test where there is one. Else it is the last fifth of the groups, or of recordings and their time; or where
-    there are neither a fifth of the samples, evenly over the classes.
+    The test split is x_test where there is one. Else it is the last fifth of recordings and their time, or of rows
+    a fifth evenly over the classes, groups whole (datamodules.order).
 
     Args:
         root: the file.
@@ -57,7 +57,7 @@ class Arrays(Source):
     @property
     def shape(self) -> list[int]:
         x = self._arrays()["x"]
-        return list(x.shape[1:]) if self.windows is None else self.windows.shape(x)
+        return list(x.shape[1:]) if self.windows is None else self.windows.shape(x.shape)
 
     @property
     def labelled(self) -> bool:

@@ -1,5 +1,6 @@
 """Windows of recordings, cut so that those of different splits never overlap."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,9 +27,9 @@ class Windows:
     length: int
     step: int
 
-    def shape(self, x: Shaped[Tensor, "..."]) -> list[int]:
-        """Of a window of this array."""
-        return [x.shape[-1] if x.ndim > 1 else 1, self.length]
+    def shape(self, of: Sequence[int]) -> list[int]:
+        """Of a window of an array of this shape."""
+        return [of[-1] if len(of) > 1 else 1, self.length]
 
     def splits(
         self, where: str, parts: dict[str, tuple[Tensor, Int[Tensor, "..."] | None]], classes: tuple[str, ...]
@@ -42,7 +43,7 @@ class Windows:
         for name, (x, labels) in parts.items():
             times = x.shape[1] if x.ndim == 3 else x.shape[0]
             blocks = [(first, first + times) for first in range(0, x.shape[0] * times if x.ndim == 3 else times, times)]
-            series = x.reshape(-1, self.shape(x)[0])
+            series = x.reshape(-1, self.shape(x.shape)[0])
             if labels is not None and labels.shape[0] != len(series):  # of recordings, or of their times
                 labels = labels.reshape(len(blocks), -1).expand(-1, times).flatten()
             for split, chosen in (self._held_out(where, name, blocks, "test" in parts)).items():
