@@ -27,6 +27,7 @@ METHODS = {
     "stop-gradient": ("#3f9b5b", "v-"),
     "mae": ("#c4501b", "o-"),
     "random": ("black", "--"),
+    "principal": ("grey", "-."),
     "raw": ("grey", ":"),
 }
 Curve = tuple[NDArray, NDArray]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TUNING_SEED = 1000
 VALIDATION, TEST = "probe/online/features/noisy/validation", "probe/online/features/noisy/test"
-RANDOM, RAW = "probe/random/features/noisy/test", "probe/pixels/noisy/test"
+RANDOM, RAW, PCA = "probe/random/features/noisy/test", "probe/pixels/noisy/test", "probe/pca/noisy/test"
 Make = Callable[[str, list[float], list[int], list[int]], Run]  # of a name, rates, seeds of networks and seeds of data
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
-from study.experiments.images import RANDOM, RAW, TEST, ImageExperiment
+from study.experiments.images import PCA, RANDOM, RAW, TEST, ImageExperiment
 from study.experiments.verdict import Region, above
 from study.running.result import Result
 from study.running.run import Run
@@ -39,6 +39,7 @@ FEATURES, EMBEDDING, HIDDEN = 256, 128, 512
 LABELS = [100, 300, 1000, 3000]
 PATCH = 4  # side of a patch of the convolution and of the transformer
 ALL, FEW = "all", 300  # labels of the claim on few
+BASELINES = {"random encoder": RANDOM, "principal components": PCA, "raw pixels": RAW}
 SLOW = 20  # turnovers up to which a teacher is expected to keep what a MAE keeps
 SHARE, HEALTH = "distractor/share", "health/validation-256"
 
@@ -208,9 +209,9 @@ class Networks(ImageExperiment):
         self.check_samples()
         for cell in self.cells():
             length = self.length(cell)
-            probe = {"train": 16_000, "validation": 4000, "test": 10_000}
-            choosing = observer("Probe", self.trial, **probe)
-            observers = [observer("Probe", length // 4, **probe, labels=LABELS), observer("Health", length // 4)]
+            probe = {"train": 16_000, "validation": 4000}
+            choosing = observer("Probe", self.trial, **probe, test=None)
+            observers = [observer("Probe", length // 4, **probe, test=10_000, labels=LABELS), observer("Health", length // 4)]
             if cell.noise != "clean":
                 observers.append(observer("Distractor", length // 4))
             yield from self.tuned(
@@ -278,7 +279,7 @@ class Networks(ImageExperiment):
                 "updates": f"{self.length(cell):,}", "lr": f"{result.config['model']['lr'][0]:g}",
                 "distractor's share": "" if cell.noise == "clean" else spread(final(result, SHARE), 3),
             }  # fmt: skip
-            for name, metric in {"probe": TEST, "random encoder": RANDOM, "raw pixels": RAW}.items():
+            for name, metric in {"probe": TEST, **BASELINES}.items():
                 row[f"{name}, all labels, %"] = spread(100 * final(result, metric), 1)
                 few = {n: 100 * final(result, m).mean() for n, m in over_labels(result, metric).items() if n != ALL}
                 row[f"{name}, {' / '.join(few)} labels, %"] = " / ".join(f"{value:.1f}" for value in few.values())
@@ -297,7 +298,7 @@ class Networks(ImageExperiment):
             shares: dict[str, dict[str, NDArray]] = {network: {} for network in self.networks}
             for cell in (cell for cell in self.cells() if cell.noise == noise):
                 result = results[cell.role]
-                for name, metric in {cell.label: TEST, "random encoder": RANDOM, "raw pixels": RAW}.items():
+                for name, metric in {cell.label: TEST, **BASELINES}.items():
                     over = over_labels(result, metric)
                     probes[cell.network][name] = 100 * np.stack([final(result, m) for m in over.values()])
                 if noise != "clean":

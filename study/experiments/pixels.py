@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from study.experiments.base import Claim, Figures, Plan, Results, curves, final
-from study.experiments.images import RANDOM, RAW, TEST, VALIDATION, ImageExperiment
+from study.experiments.images import PCA, RANDOM, RAW, TEST, VALIDATION, ImageExperiment
 from study.experiments.linear import TARGETS
 from study.experiments.verdict import Region, above
 from study.running.result import Result
@@ -136,7 +136,12 @@ class Pixels(ImageExperiment):
         for encoder in ENCODERS:
             for objective in TARGETS:
                 result, tuning = results[f"{objective}-{encoder}"], results[f"tune-{objective}-{encoder}"]
-                metrics = {"test probe, %": TEST, "random encoder, %": RANDOM, "raw pixels, %": RAW}
+                metrics = {
+                    "test probe, %": TEST,
+                    "random encoder, %": RANDOM,
+                    "principal components, %": PCA,
+                    "raw pixels, %": RAW,
+                }
                 row = {"encoder": encoder, "objective": objective.upper(), "lr": f"{result.config['model']['lr'][0]:g}"}
                 for name, metric in metrics.items():
                     if metric in result.metrics:

@@ -1,4 +1,4 @@
-"""Linear probe of the online features over training, with a random encoder and raw pixels beside it."""
+"""Linear probe of the online features over training, with a random encoder, principal components and raw pixels beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from models import Encoder, Learner
 from study.observers.extract import encoded
 from study.observers.few import Few, few
 from study.observers.observer import Observer
+from study.observers.principal import principal
 from study.observers.ridge import Ridge, fit
 from study.observers.views import Views
 
@@ -66,16 +67,17 @@ class Sample:
 
 
 class Probe(Observer):
-    """Probe accuracy of the online features on noisy images, with a random encoder and raw pixels beside it.
+    """Probe accuracy of the online features on noisy images, with baselines beside it: a random encoder, raw pixels, and as many of
+    their principal components as there are features.
 
     Validation accuracy is recorded over training. The test split is read once per encoder: at update 0 for the random
-    (initial) encoder and for raw pixels, after the last update for the trained one.
+    (initial) encoder and the other baselines, after the last update for the trained one.
 
     Args:
         every: updates between measurements.
         train: images to fit on.
         validation: images to choose the ridge strength on.
-        test: images to report.
+        test: images to report; none leaves the test split unread, as whoever tunes should, and the baselines with it.
         labels: numbers of labels at which the final features are probed too, beside all (study.observers.few); those that are
             not below the number of training images are left out.
     """
@@ -85,14 +87,14 @@ class Probe(Observer):
         every: int = 1000,
         train: int = 8000,
         validation: int = 2000,
-        test: int = 5000,
+        test: int | None = 5000,
         labels: list[int] = [],  # noqa: B006 - LightningCLI shows the default; it is never changed
     ) -> None:
         super().__init__(every)
         if labels and min(labels) < 1:
             raise ValueError(f"labels must be at least 1 each, found {min(labels)}")
         self.labels = list(labels)
-        self.counts = {"train": train, "validation": validation, "test": test}
+        self.counts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
         for split, count in self.counts.items():
             if count < 1:
                 raise ValueError(f"{split} must be at least 1 image, found {count}")
@@ -102,17 +104,15 @@ class Probe(Observer):
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         self.sample = Sample.of(data, self.counts, learner.device)
-        random = self.sample.encoded(learner.encoder)
-        return {
-            **{metric: value.expand(learner.encoder.networks) for metric, value in self.pixels().items()},
-            **self.tested("probe/random/features", self.sample.fit(random), random),
-        }
-
-    def pixels(self) -> dict[str, Float[Tensor, "S"]]:
-        """What the images are worth as they are."""
-        raw = self.sample.raw()
-        ridge = self.sample.fit(raw)
-        return {"probe/pixels/noisy/validation": ridge.validation, **self.tested("probe/pixels", ridge, raw)}
+        if "test" not in self.counts:
+            return {}
+        raw, k = self.sample.raw(), learner.encoder.features
+        baselines = {"random/features": self.sample.encoded(learner.encoder), "pixels": raw, "pca": principal(raw, k)}
+        found: dict[str, Tensor] = {}
+        for name, features in baselines.items():
+            ridge = self.sample.fit(features)
+            found |= {f"probe/{name}/noisy/validation": ridge.validation, **self.tested(f"probe/{name}", ridge, features)}
+        return {metric: value.expand(learner.encoder.networks) for metric, value in found.items()}
 
     def tested(self, name: str, ridge: Ridge, features: dict[str, Tensor]) -> dict[str, Float[Tensor, "N"]]:
         """The one look of these features at the test split: fitted on all labels, and on few."""
@@ -123,6 +123,6 @@ class Probe(Observer):
         splits = self.sample.encoded(learner.encoder)
         ridge = self.sample.fit(splits)
         metrics = {"probe/online/features/noisy/validation": ridge.validation}
-        if last:
+        if last and "test" in self.counts:
             metrics |= self.tested("probe/online/features", ridge, splits)
         return metrics

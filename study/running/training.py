@@ -284,7 +284,7 @@ def memory(config: dict[str, Any]) -> Need:
     of_set = 8 * 8 * inputs**2 if inputs <= DENSE else 8 * inputs * SEARCHED
     for callback in config["trainer"]["callbacks"] or []:
         of = callback.get("init_args") or {}
-        of_set += 8 * inputs * sum(of.get(name, 0) for name in ("sample", "train", "validation", "test"))
+        of_set += 8 * inputs * sum(of.get(name) or 0 for name in ("sample", "train", "validation", "test"))
         each += CELL * METRICS * (data["updates"] // of["every"] if "every" in of else 0)
     if data.get("batch"):
         each += item * data["batch"] * (activations + 4 * inputs)

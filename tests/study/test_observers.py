@@ -18,6 +18,7 @@ from study.observers.health import effective_rank
 from study.observers.loss import Diverged
 from study.observers.maps import distractor_share, gains, overlap, top_rows, whitened
 from study.observers.order import learning_times, rank_correlation
+from study.observers.principal import principal
 from study.observers.probe import Sample
 
 TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
@@ -188,7 +189,7 @@ def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_c
     few, all_labels = (table.frame() for table in tables)
     added = few[few["metric"].str.contains("-")]
     pd.testing.assert_frame_equal(few.drop(added.index).reset_index(drop=True), all_labels, check_exact=True)
-    encoders = {"probe/pixels": 0, "probe/random/features": 0, "probe/online/features": 12}
+    encoders = {"probe/pixels": 0, "probe/pca": 0, "probe/random/features": 0, "probe/online/features": 12}
     assert {(metric, step) for metric, step in zip(added["metric"], added["step"], strict=True)} == {
         (f"{name}/noisy/test-{n}", step) for name, step in encoders.items() for n in (30, 60)
     }
@@ -196,6 +197,7 @@ def test_numbers_of_labels_add_test_accuracies_at_the_end_and_at_the_start_and_c
     untrained = MLP(48, [12], 8, "relu", eps=0.3, seeds=[0, 1])
     features = {
         "probe/pixels": sample.raw(),
+        "probe/pca": principal(sample.raw(), 8),
         "probe/random/features": sample.encoded(untrained),
         "probe/online/features": sample.encoded(learner.encoder),
     }

@@ -102,3 +102,20 @@ def test_probe_of_collapsed_features_is_chance_not_an_error():
     for k in (3, 200):
         ridge = fit(torch.ones(1, 100, k), labels, torch.ones(1, 100, k), labels, 4)
         assert float(ridge.validation) == 0.25
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 9), (20, 50)])
+def test_principal_components_are_right_singular_vectors(n, d):
+    """Against the singular value decomposition, primal and dual; other splits along the same directions."""
+    from study.observers.principal import principal
+
+    x = torch.randn(2, n + 5, d, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * torch.arange(1, d + 1)
+    samples = {"train": x[:, :n], "test": x[:, n:]}
+    found = principal(samples, 4)
+    for s in range(2):
+        mean = samples["train"][s].mean(0)
+        right = torch.linalg.svd(samples["train"][s] - mean, full_matrices=False)[2][:4].mT
+        for split, of in samples.items():
+            expected = (of[s] - mean) @ right
+            torch.testing.assert_close(found[split][s].abs(), expected.abs(), rtol=1e-8, atol=1e-8)
+    assert principal(samples, 1000)["test"].shape == (2, 5, min(n, d))
