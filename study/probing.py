@@ -15,7 +15,7 @@ from rich.table import Table as Printed
 
 from datamodules import NoisyPixels, Pairs
 from models import Learner
-from study import figures
+from study import figures, naming, outside
 from study.arguments import essence
 from study.console import Console
 from study.files import count, shown, write
@@ -25,7 +25,6 @@ from study.observers.few import DRAWS, NUMBERS
 from study.observers.probe import Probe, Sample
 from study.running.capacity import free_bytes
 from study.running.checkpoint import load
-from study.running.inputs import classes
 from study.statistics import interval, spread
 from study.terminal import say
 
@@ -56,14 +55,17 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
             pass
         case _:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(config)}")
-    for name in classes({"model": model, "data": data}):
-        if not (isinstance(name, str) and (name in trust or name.startswith(OURS))):
+    trusted = {outside.whole(name) for name in trust}
+    for key, name in naming.leaves({"model": model, "data": data}):
+        if key != "class_path" and not outside.may_name(name):
+            continue
+        if not (isinstance(name, str) and (name in trusted or name.startswith(OURS))):
             raise ValueError(
                 f"{path}: would run {shown(name)}, which is not of this project; if you trust it, give --trust {name}"
             )
     match data:
         case {"class_path": str(name), "init_args": dict(options)}:
-            if not name.endswith("NoisyPixels") and name not in trust:
+            if not name.endswith("NoisyPixels") and name not in trusted:
                 raise ValueError(f"{path}: trained on {shown(name)}; a probe needs labelled images")
         case _:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(data)} as its data")
@@ -74,7 +76,8 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
     parser.add_class_arguments(Learner, "model")
     parser.add_subclass_arguments(Pairs, "data")
     try:
-        made = parser.instantiate_classes(parser.parse_object({"model": model, "data": data | {"init_args": options}}))
+        described = naming.internal({"model": model, "data": data | {"init_args": options}})
+        made = parser.instantiate_classes(parser.parse_object(described))
         trained, images = made["model"], made["data"]
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: its configuration is impossible: {shown(essence(str(error)))}") from error
