@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study import documentation
+from study.outside import check_ours
 from study.running.signals import Preempted, caught, requeue
 from study.terminal import discard, escaped, prepare, say
 
@@ -310,6 +311,7 @@ def carry_out(arguments: list[str]) -> tuple[int, str]:
 
 
 def obey(arguments: list[str]) -> int:
+    check_ours()
     if arguments and arguments[0] in COMMANDS:
         return globals()[f"study_{arguments[0]}"](arguments[1:])
     if arguments[:1] not in ([], ["-h"], ["--help"]):

@@ -30,6 +30,23 @@ FAILURES = (
 files: dict[str, Path] = {}  # of each module that was imported from a file
 
 
+def check_ours() -> None:
+    """Refuse to work where another package is found under the name of one of ours.
+
+    Raises:
+        ValueError: names it.
+    """
+    ours = Path(__file__).parents[1]
+    for name in OURS:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or Path(spec.origin).parents[1] != ours:
+            found = "no package" if spec is None else spec.origin or [*(spec.submodule_search_locations or [])]
+            raise ValueError(
+                f"expected this program's own package {name} in {ours}, found {found}; take that folder off Python's path (PYTHONPATH), "
+                "or start in another folder"
+            )
+
+
 def resolve(name: str) -> Any:
     """The class or function of a name.
 

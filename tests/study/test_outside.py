@@ -1,12 +1,18 @@
 """Classes of a user's own, in files outside the repository, are used as this program's are, with no edit of it."""
 
 import copy
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+
+from study import outside
+from study.running.checkpoint import Checkpoint
+from study.running.training import Training
 
 NETWORK = """
 from torch import nn
@@ -16,7 +22,7 @@ from blocks import block
 
 class Own(nn.Sequential):
     def __init__(self, width: int = 4) -> None:
-        super().__init__(*block(width), nn.Flatten(), nn.Linear(36 * width, 5))
+        super().__init__(*block(width), nn.Flatten(), nn.Linear(4 * width, 5))
 """
 BLOCKS = """
 from torch import nn
@@ -31,38 +37,52 @@ CONFIG = {
         "callbacks": [
             {
                 "class_path": "study.observers.Probe",
-                "init_args": {"every": 4, "train": 100, "validation": 50, "test": 50, "labels": []},
+                "init_args": {"every": 4, "train": 16, "validation": 4, "test": 4, "labels": []},
             }
         ],
     },
     "model": {
         "encoder": {
             "class_path": "models.Stack",
-            "init_args": {"network": {"class_path": "own.py:Own"}, "shape": [3, 8, 8], "seeds": [0, 1]},
+            "init_args": {"network": {"class_path": "own.py:Own"}, "shape": [3, 4, 4], "seeds": [0, 1]},
         },
         "objective": {"class_path": "models.StopGradient"},
         "lr": 0.01,
     },
     "data": {
         "class_path": "datamodules.NoisyPixels",
-        "init_args": {"size": 8, "count": 300, "directions": 4, "updates": 8, "chunk": 2, "batch": 8, "seeds": [0, 1]},
+        "init_args": {
+            "images": "folder", "root": "images", "size": 4, "directions": 2, "updates": 8, "chunk": 2, "batch": 8, "seeds": [0, 1],
+        },
     },
-}
-ENCODER = ("model", "encoder", "init_args")
+}  # fmt: skip
+NETWORK_PLACE = ("model", "encoder", "init_args", "network")
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """A folder with a network and what it imports; what is imported from it is forgotten at the end."""
+def forget(monkeypatch):
+    """Forgets what was imported from files, as another process would know nothing of it; so does the test's end."""
+    before, path = set(sys.modules), list(sys.path)
+    monkeypatch.setattr(sys, "path", list(path))
+
+    def forget():
+        for name in set(sys.modules) - before:
+            if name.startswith("file_") or "pytest" in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]
+        sys.path[:] = path
+        outside.files.clear()
+
+    yield forget
+    forget()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, forget, images):
+    """The working directory, with images, a network, and what its file imports."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     Path("own.py").write_text(NETWORK)
     Path("blocks.py").write_text(BLOCKS)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if name.startswith("file_") or str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    return tmp_path
 
 
 def changed(place, value):
@@ -104,3 +124,44 @@ def test_a_network_from_a_file_trains_is_probed_and_kept(folder, fit, study):
     assert code == 2 and f"give --trust {name}" in line
     assert study("probe", checkpoint, "--trust", "own.py:Own")[0] == 0
     assert "features" in set(pd.read_csv(run / "checkpoints" / "probe.csv")["tap"])
+
+
+def test_an_interrupted_training_of_a_users_network_goes_on_bit_for_bit(folder, fit, study, monkeypatch):
+    assert fit(CONFIG)[0] == 0
+    (run,) = runs()
+    whole = pd.read_parquet(run / "metrics.parquet")
+    shutil.rmtree("runs")
+    save = Checkpoint.save
+
+    def die(self, trainer):
+        save(self, trainer)
+        if self.path.with_name("previous.ckpt").exists():
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "save", die)
+        assert fit(CONFIG)[0] != 0
+    assert not (run / "done").exists()
+    assert fit(CONFIG) == (0, [])
+    assert json.loads((run / "provenance.json").read_text())["origin"].startswith("resumed from update")
+    pd.testing.assert_frame_equal(pd.read_parquet(run / "metrics.parquet"), whole)
+
+
+def test_the_same_files_in_another_place_are_the_same_run_and_edited_ones_are_not(folder, fit, forget):
+    """The file that is named, and the one beside it that it imports."""
+    assert fit(CONFIG)[0] == 0
+    for name, edited in (("copy", ""), ("named", "own.py"), ("beside", "blocks.py")):
+        Path(name).mkdir()
+        shutil.copy("own.py", name)
+        shutil.copy("blocks.py", name)
+        if edited:
+            with open(Path(name, edited), "a") as file:
+                file.write("# edited\n")
+    (first,) = runs()
+    found = {}
+    for name in ("copy", "named", "beside"):
+        forget()
+        training = Training("fit", "run", changed(NETWORK_PLACE, {"class_path": f"{name}/own.py:Own"}))
+        found[name] = training.folder(Path("runs"))
+    assert found["copy"] == first
+    assert len({first, *found.values()}) == 3
