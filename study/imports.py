@@ -51,6 +51,7 @@ def _elsewhere(name: str, root: Path) -> Path | None:
     spec = importlib.util.find_spec(name)
     if spec is None:
         return None
-    places = list(spec.submodule_search_locations or []) or [spec.origin or name]  # built-in modules have a word there
-    hidden = not any(Path(place).is_relative_to(root) for place in places)
-    return Path(places[0]) if hidden else None
+    places = {
+        Path(place) for place in spec.submodule_search_locations or [spec.origin or name]
+    }  # a word, of one that is built in
+    return None if places & {root / name, root / f"{name}.py"} else min(places)

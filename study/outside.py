@@ -109,7 +109,7 @@ def _look_beside(path: Path) -> None:
     """Say which modules beside a file it will not get, as others of their name are found first; refuse another user's file."""
     for name, found in imported(path, path.parent).hidden.items():
         beside = f"{name} beside {path} is hidden by {found}"
-        if name not in OURS and any(file.parent in (found.parent, found.parent.parent) for file in files.values()):
+        if name not in OURS and found.parent in (file.parent for file in files.values()):
             raise ValueError(f"{beside}, which another file of this configuration has imported; rename one of them")
         say(f"{beside}; import {name} means that one, so give yours another name if you want it")
 
