@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count, curves, final
+from study.experiments.base import Claim, Figures, Plan, Results, TrainingExperiment, check_count, curves, final
 from study.experiments.linear import TARGETS
 from study.experiments.verdict import Region, above
 from study.running.run import Run
@@ -41,7 +41,7 @@ SHARES = ("linear/distractor", "jacobian/distractor")
 
 
 @dataclass
-class Pixels(Experiment):
+class Pixels(TrainingExperiment):
     """JEPA and MAE on noisy images.
 
     Args:
@@ -84,6 +84,7 @@ class Pixels(Experiment):
     seeds: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_count("size", self.size, most=1024)
         check_count("count", self.count, least=10, most=10**9)
         check_count("directions", self.directions, most=3 * self.size**2)  # the pixels
@@ -119,6 +120,7 @@ class Pixels(Experiment):
                     {"class_path": "study.observers.Alignment", "init_args": {**same, "k": 16, "recorded": 32}},
                     {"class_path": "study.observers.Probe", "init_args": same},
                     {"class_path": "study.observers.Health", "init_args": same},
+                    *self.further(every),
                 ],
             },
             "model": {

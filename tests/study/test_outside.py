@@ -62,23 +62,6 @@ NETWORK_PLACE = ("model", "encoder", "init_args", "network")
 
 
 @pytest.fixture
-def forget(monkeypatch):
-    """Forgets what was imported from files, as another process would know nothing of it; so does the test's end."""
-    before, path = set(sys.modules), list(sys.path)
-    monkeypatch.setattr(sys, "path", list(path))
-
-    def forget():
-        for name in set(sys.modules) - before:
-            if name.startswith("file_") or "pytest" in str(getattr(sys.modules[name], "__file__", "")):
-                del sys.modules[name]
-        sys.path[:] = path
-        outside.files.clear()
-
-    yield forget
-    forget()
-
-
-@pytest.fixture
 def folder(tmp_path, monkeypatch, forget, images):
     """The working directory, with images, a network, and what its file imports."""
     monkeypatch.chdir(tmp_path)
