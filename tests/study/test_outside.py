@@ -173,7 +173,7 @@ class Batch(nn.Sequential):
         super().__init__(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5))
 """
 SMALL = {"norm_layer": "functions.py:group", "num_classes": 7, "width_mult": 0.25, "dropout": 0.0}
-TIMM = {"img_size": 4, "patch_size": 2, "num_classes": 7, "num_blocks": 1}
+TIMM = {"norm_layer": "groupnorm1", "num_classes": 7}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ TIMM = {"img_size": 4, "patch_size": 2, "num_classes": 7, "num_blocks": 1}
     [
         {"class_path": "functions.py:make", "init_args": {"width": 4}},
         {"class_path": "torchvision.models.mobilenet_v2", "init_args": SMALL},
-        {"class_path": "timm.create_model", "init_args": {"model_name": "resmlp_12_224"}, "dict_kwargs": TIMM},
+        {"class_path": "timm.create_model", "init_args": {"model_name": "test_resnet"}, "dict_kwargs": TIMM},
     ],
     ids=["own", "torchvision", "timm"],
 )
