@@ -75,6 +75,11 @@ class Moments:
             count,
         )
 
+    def symmetric(self) -> "Moments":
+        """Averaged with the moments of (y, x), for views that have one distribution."""
+        S = (self.Sxx + self.Syy) / 2
+        return Moments(S, (self.Syx + self.Syx.mT) / 2, S, self.count)
+
     def check(self, tolerance: float = 1e-9) -> None:
         """Refuse matrices that no pairs (x, y) can have.
 

@@ -15,6 +15,24 @@ from datamodules import random
 ORDER = random.key(0)
 
 
+def held_out(labels: Int[Tensor, "n"], groups: Int[Tensor, "n"] | None) -> tuple[Int[Tensor, "kept"], Int[Tensor, "held"]]:
+    """Row numbers that stay, and of a fifth that is held out: evenly over the classes, or, where there are groups, the last fifth of
+    these, whole.
+
+    Raises:
+        ValueError: there are too few samples, or one group.
+    """
+    if groups is None:
+        if (held := len(labels) // 5) == 0:
+            raise ValueError(f"{len(labels)} training samples; expected at least 10")
+        order = balanced(labels)
+        return order[:-held], order[-held:]
+    if len(numbers := groups.unique()) < 2:
+        raise ValueError("training samples of one group or recording; expected several, of which some can be held out")
+    last = torch.isin(groups, numbers[-max(1, len(numbers) // 5) :])
+    return torch.nonzero(~last)[:, 0], torch.nonzero(last)[:, 0]
+
+
 def balanced(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
     """Row numbers in a random order, the same on every machine, that is spread evenly over the classes.
 

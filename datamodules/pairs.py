@@ -5,14 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.moments import Features, Moments
+from datamodules.views import Pair, View
 
-Batch = dict[str, Tensor]
+Batch = Pair | dict[str, Tensor]
 EVALUATION = {"train": -1, "validation": -2, "test": -3}  # update numbers that training never reaches
 
 
@@ -31,6 +32,7 @@ class Pairs(LightningDataModule, abc.ABC):
 
     inputs: int  # d
     sets: int  # S
+    classes: int | None = None  # of the samples' labels, known after setup; None without labels
 
     def __init__(self, updates: int, chunk: int, batch: int | None) -> None:
         super().__init__()
@@ -49,7 +51,7 @@ class Pairs(LightningDataModule, abc.ABC):
 
     @abc.abstractmethod
     def pairs(self, update: int, device: torch.device, rank: int = 0, ranks: int = 1) -> Batch:
-        """The training data of one update: "x", "y" [S, B, d], of which process `rank` of `ranks` gets an equal share of the
+        """The training data of one update: views x, y [S, B, d], of which process `rank` of `ranks` gets an equal share of the
         rows, or "Sxx", "Syx", "Syy" [S, d, d] where the loss is taken over exact moments. S is 1 (shared by all networks)
         or the number of networks."""
 
@@ -75,7 +77,25 @@ class Pairs(LightningDataModule, abc.ABC):
 
     @abc.abstractmethod
     def moments(self) -> list[Moments]:
-        """Moments of the training pairs, S of them."""
+        """Moments of the training pairs, S of them.
+
+        Raises:
+            ValueError: the data have none, or they do not fit into memory.
+        """
+
+    def labels(self, split: str, count: int | None = None) -> Int[Tensor, "n"] | None:
+        """Classes of the first `count` samples x of a split, None without labels."""
+        return None
+
+    def coordinates(
+        self, split: str, index: int, first: int, last: int, device: torch.device
+    ) -> dict[str, Float[Tensor, "B _"]]:
+        """By name, the known numbers that the views x of `evaluation` were made of; {} without."""
+        return {}
+
+    def directions(self) -> dict[str, tuple[Float[Tensor, "S d _"], float]]:
+        """By the name of coordinates that enter a view linearly: along which orthonormal directions, and their standard deviation."""
+        return {}
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(range(-(-self.updates // self.chunk)), batch_size=None)  # type: ignore[arg-type]
@@ -123,7 +143,7 @@ class LinearPairs(Pairs):
             return self._exact
         count = self.share(ranks)
         x, y = self.sample(update, count, device, rank * count)
-        return {"x": x, "y": y}
+        return Pair(View(x), View(y))
 
     def evaluation(
         self, split: str, index: int, first: int, last: int, device: torch.device

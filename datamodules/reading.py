@@ -13,14 +13,14 @@ import torch
 from datamodules import kept, memory
 from datamodules.decoding import Reading, decode
 from datamodules.messages import printable, say
-from datamodules.splits import Source, Split
+from datamodules.splits import Listing, Split
 
 NAMED = 3  # pictures that are left out by name
 SETTLED = 2.0  # seconds after which a file that changes has another time
 FORMAT = 1  # of what is kept; another one when pictures are decoded to other pixels
 
 
-def read(root: Path, source: Source, reading: Reading, seen: tuple) -> dict[str, Split]:
+def read(root: Path, source: Listing, reading: Reading, seen: tuple) -> dict[str, Split]:
     """The splits of the source in `root`, from what was kept of them where the files look as they did; what is converted or left out
     is said on stderr.
 
@@ -55,7 +55,7 @@ def read(root: Path, source: Source, reading: Reading, seen: tuple) -> dict[str,
     }
 
 
-def _decoded(where: str, source: Source, reading: Reading) -> kept.Decoded:
+def _decoded(where: str, source: Listing, reading: Reading) -> kept.Decoded:
     size, total = reading.size, sum(len(listed.labels) for listed in source.splits.values())
     memory.check(
         f"{where}: {total:,} images of {size} x {size} pixels", total * 3 * size**2, "give a smaller --size or use fewer"

@@ -5,7 +5,9 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn import functional
 
+FLOATS_AT_ONCE = 2**25
 # Averages, as `averaged` does, so that a picture is the same whether or not size divides its sides, and never overshoots.
 FILTER = Image.Resampling.BOX
 
@@ -13,7 +15,16 @@ FILTER = Image.Resampling.BOX
 def averaged(images: UInt8[Tensor, "n 3 side side"], size: int) -> UInt8[Tensor, "n 3 size size"]:
     """The means of equal squares; `size` divides the side."""
     side = images.shape[-1] // size
-    return torch.nn.functional.avg_pool2d(images.float(), side).round().to(torch.uint8)
+    few = max(1, FLOATS_AT_ONCE // images[0].numel())  # since they are large as floats
+    return torch.cat([functional.avg_pool2d(some.float(), side).round().to(torch.uint8) for some in images.split(few)])
+
+
+def check_size(size: int, side: int | None = None) -> None:
+    """Raises ValueError: images of this side, by default of any, cannot be reduced to this size."""
+    if size < 1:
+        raise ValueError(f"size must be at least 1, found {size}")
+    if side is not None and side % size:
+        raise ValueError(f"images are {side} x {side} pixels; size must divide both alike, found {size}")
 
 
 def fitted(picture: UInt8[np.ndarray, "h w 3"], size: int, found: list[str]) -> UInt8[Tensor, "3 size size"]:

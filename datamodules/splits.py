@@ -1,11 +1,11 @@
-"""The splits of a source: which files or folders are which split and what each image is, and the images that are read of them."""
+"""The splits of a source: which files or folders are which split and what each image is, and the samples that are read of them."""
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Int, UInt8
+from jaxtyping import Float32, Int, UInt8
 from torch import Tensor
 
 from datamodules.messages import printable, reason, say
@@ -29,7 +29,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Source:
+class Listing:
     """The splits "train", "test" and, where the source has its own, "validation"; labels count the names of `classes`."""
 
     splits: dict[str, Listed]
@@ -38,11 +38,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split, decoded."""
+    """The samples of one split, in memory or mapped, and what is known of each."""
 
-    images: UInt8[Tensor, "n 3 h w"]
-    labels: Int[Tensor, "n"]
-    classes: tuple[str, ...]  # names of the labels 0, 1, ...; the same in every split
+    values: UInt8[Tensor, "n *shape"] | Float32[Tensor, "n *shape"]
+    labels: Int[Tensor, "n"] | None = None
+    classes: tuple[str, ...] = ()  # names of the labels 0, 1, ...; the same in every split
+    groups: Int[Tensor, "n"] | None = None  # numbers of the recordings or groups; the samples of one follow one another in time
 
 
 def listed(folder: Path) -> list[os.DirEntry[str]]:
@@ -62,6 +63,12 @@ def listed(folder: Path) -> list[os.DirEntry[str]]:
     except OSError as error:
         raise ValueError(f"{printable(error.filename or folder)}: cannot be read ({reason(error)})") from error
     return found
+
+
+def look(files: Iterable[Path]) -> tuple:
+    """Names, sizes, times and numbers of files, of which one changes where a file does, or another one takes its place."""
+    found = [(path, path.stat()) for path in files]
+    return tuple((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, s.st_dev) for path, s in found)
 
 
 def content(path: str) -> bytes:

@@ -5,7 +5,7 @@ Shapes: N networks, S in {1, N} batches, B samples, d inputs, k features, m targ
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +20,14 @@ from models.optimizers import SGD, AdamW, StackedOptimizer
 from models.per_network import per_network
 from models.predictor import Matrix, Predictor
 from models.schedule import Schedule, Shape
+
+
+@runtime_checkable
+class View(Protocol):
+    """What data hand over as one side of a pair; known by this alone, as models know nothing of the data."""
+
+    @property
+    def values(self) -> Float[Tensor, "S B d"]: ...
 
 
 class Learner(LightningModule):
@@ -101,25 +109,26 @@ class Learner(LightningModule):
         """The weights that training moves, those of the encoder first."""
         return [p for p in (*self.encoder.parameters(), *self.predictor.parameters()) if p.requires_grad]
 
-    def training_step(self, batch: Iterable[dict[str, Tensor]], batch_idx: int) -> None:
+    def training_step(self, batch: Iterable[dict[str, Tensor] | tuple[View, View]], batch_idx: int) -> None:
         """A chunk of updates as one step of Lightning's optimiser wrapper, which counts chunks."""
         counted = self.optimizers()
         optimizer = counted.optimizer  # type: ignore[union-attr]
         assert isinstance(optimizer, StackedOptimizer)
         counted.step(closure=lambda: self.advance(batch, optimizer))  # type: ignore[union-attr]
 
-    def advance(self, batch: Iterable[dict[str, Tensor]], optimizer: StackedOptimizer) -> None:
-        """One update for each of the batch's data: pairs x, y [S, B, d], this process's share of them where there are several,
+    def advance(self, batch: Iterable[dict[str, Tensor] | tuple[View, View]], optimizer: StackedOptimizer) -> None:
+        """One update for each of the batch's data: views x, y [S, B, d], this process's share of them where there are several,
         or exact moments Sxx, Syx, Syy [S, d, d], the same in the whole chunk. Notes `losses` [N], those before the last update."""
         batches = iter(batch)
         for made in batches:
-            data = {name: value.to(self.encoder.dtype) for name, value in made.items()}
-            if "Sxx" in data:
+            if isinstance(made, dict):
+                data = {name: value.to(self.encoder.dtype) for name, value in made.items()}
                 updates = 1 + sum(1 for _ in batches)
                 self.losses = exact.walk(self.encoder, self.predictor, self.objective, data, optimizer, updates)
                 return
             optimizer.zero_grad(set_to_none=True)
-            loss = self.loss(**data, update=optimizer.updates)
+            x, y = (view.values.to(self.encoder.dtype) for view in made)
+            loss = self.loss(x, y, update=optimizer.updates)
             loss.sum().backward()
             self.losses = loss.detach()
             # Here and not by DDP's hooks: once per update, of which a Lightning step has many, and losses go along.

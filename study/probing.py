@@ -13,18 +13,20 @@ import pandas as pd
 import torch
 from rich.table import Table as Printed
 
-from datamodules import NoisyPixels, Pairs
+from datamodules import SourcePairs
 from models import Learner
 from study import figures, naming, outside
 from study.arguments import essence
 from study.console import Console
+from study.experiments.sources import source
 from study.files import count, shown, write
 from study.launch.local import device_of
 from study.observers.extract import extract
 from study.observers.few import DRAWS, NUMBERS
 from study.observers.probe import Probe, Sample
-from study.running.capacity import free_bytes
 from study.running.checkpoint import load
+from study.running.options import check_sizes
+from study.running.training import data_of
 from study.statistics import interval, spread
 from study.terminal import say
 
@@ -32,13 +34,14 @@ OURS = ("datamodules.", "models.")
 COLUMNS = ["encoder", "tap", "labels", "network", "strength", "validation", "test", "deviation", "n", "mean", "low", "high"]
 
 
-def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[Learner, Learner, NoisyPixels]:
-    """The trained learner, the same one untrained, and its data with `changes` to its options.
+def read(path: Path, images: str | None, given: dict[str, Any], trust: Collection[str]) -> tuple[Learner, Learner, SourcePairs]:
+    """The trained learner, the same one untrained, and its data, with another source where `images` names one, with the options
+    `given`.
 
     Only this project's classes are made, and those of the user's that `trust` names, by their full names.
 
     Raises:
-        ValueError: the file is missing, damaged, not of this project, was not trained on images, names other classes, or
+        ValueError: the file is missing, damaged, not of this project, was not trained on samples, names other classes, or
             would take more memory than there is.
     """
     if not path.is_file():
@@ -65,58 +68,62 @@ def read(path: Path, changes: dict[str, Any], trust: Collection[str]) -> tuple[L
             )
     match data:
         case {"class_path": str(name), "init_args": dict(options)}:
-            if not name.endswith("NoisyPixels") and name not in trusted:
-                raise ValueError(f"{path}: trained on {shown(name)}; a probe needs labelled images")
+            if not name.endswith("SourcePairs") and name not in trusted:
+                raise ValueError(f"{path}: trained on {shown(name)}; a probe needs labelled samples")
         case _:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(data)} as its data")
-    # What a checkpoint says must not fetch anything.
-    options = options | {"download": False} | changes
-    fits(path, model, options, weights)
+    match options.get("source"):
+        case {"init_args": dict(of_source)}:
+            pass
+        case found:
+            raise ValueError(f"{path}: not a configuration of this project, found {shown(found)} as the source of its data")
+    if images is not None:
+        size = {"size": of_source["size"]} if "size" in of_source else {}
+        options = options | {"source": source(images, size | given)}
+    elif "download" in of_source:
+        of_source["download"] = False  # what a checkpoint says must not fetch anything
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Learner, "model")
-    parser.add_subclass_arguments(Pairs, "data")
     try:
-        described = naming.internal({"model": model, "data": data | {"init_args": options}})
-        made = parser.instantiate_classes(parser.parse_object(described))
-        trained, images = made["model"], made["data"]
+        pairs = data_of(data | {"init_args": options})
+        if not isinstance(pairs, SourcePairs):
+            raise ValueError(f"trained on {type(pairs).__name__}; a probe needs labelled samples of a source")
+        pairs.attach()
+        fits(model, pairs.inputs, weights)
+        trained = parser.instantiate_classes(parser.parse_object(naming.internal({"model": model})))["model"]
+        check_sizes(trained.encoder, pairs)
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: its configuration is impossible: {shown(essence(str(error)))}") from error
-    if not isinstance(images, NoisyPixels):
-        raise ValueError(f"{path}: trained on {type(images).__name__}; a probe needs labelled images")
     untrained = copy.deepcopy(trained)
     try:
         trained.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"{path}: its weights are not those of its configuration: {shown(str(error))}") from error
-    if options.get("root") is not None and not changes:
-        say(f"reading images of {shown(options['root'])}, as {path} says; --images and --root give others")
-    return trained, untrained, images
+    if of_source.get("root") is not None and images is None:
+        say(f"reading images of {shown(of_source['root'])}, as {path} says; --images and --root give others")
+    return trained, untrained, pairs
 
 
-def fits(path: Path, model: dict[str, Any], options: dict[str, Any], weights: dict[str, torch.Tensor]) -> None:
-    """Refuse sizes that are not those of the weights, which are in the file, or data that do not fit into memory, before anything
-    of them is made.
+def fits(model: dict[str, Any], inputs: int, weights: dict[str, torch.Tensor]) -> None:
+    """Refuse sizes that are not those of the data or of the weights, which are in the file, before anything of them is made.
 
     Raises:
-        ValueError: names the file.
+        ValueError: names the size.
     """
     match model["encoder"]:
-        case {"init_args": {"inputs": inputs, "hidden": list(hidden), "features": features, "seeds": list(seeds)}}:
-            widths = [inputs, *hidden, features]
+        case {"init_args": {"inputs": takes, "hidden": list(hidden), "features": features, "seeds": list(seeds)}}:
+            widths = [takes, *hidden, features]
             shapes = {f"encoder.layers.{i}": [len(seeds), b, a] for i, (a, b) in enumerate(itertools.pairwise(widths))}
         case {"init_args": {"shape": list(shape), "seeds": list()}} if all(map(count, shape)):
-            inputs, shapes = math.prod(shape), {}
+            takes, shapes = math.prod(shape), {}
         case found:
-            raise ValueError(f"{path}: not a configuration of this project, found {shown(found)} as its encoder")
+            raise ValueError(f"not a configuration of this project, found {shown(found)} as its encoder")
+    if takes != inputs:
+        raise ValueError(f"its encoder takes {shown(takes)} inputs, and the samples have {inputs}")
     for name, shape in shapes.items():
         if name not in weights or list(weights[name].shape) != shape:
             held = list(weights[name].shape) if name in weights else "none"
-            raise ValueError(f"{path}: its configuration has weights {shown(shape)} as {name}, its file holds {held}")
-    size, directions, sets = options.get("size"), options.get("directions"), options.get("seeds")
-    if not (isinstance(size, int) and count(directions) and isinstance(sets, list) and 3 * size**2 == inputs):
-        raise ValueError(f"{path}: not a configuration of this project, found images of side {shown(size)} for {inputs} inputs")
-    if (needed := len(sets) * 8 * inputs * directions) > free_bytes("cpu"):
-        raise ValueError(f"{path}: its data need {needed:,} bytes, and {free_bytes('cpu'):,} are free")
+            raise ValueError(f"it has weights {shown(shape)} as {name}, its file holds {held}")
 
 
 def probe(
@@ -134,12 +141,10 @@ def probe(
     draws, and deviation is the test accuracy's standard deviation over them. Columns n, mean, low and high hold the interval of
     the test accuracy over networks. The ridge strength is chosen on the validation split; the test split is read once per encoder.
     """
-    changes: dict[str, Any] = {}
-    if images is not None:
-        changes = {"images": images, "root": None if root is None else str(root), "download": download}
-    elif root is not None or download:
+    if images is None and (root is not None or download):
         raise ValueError("--root and --download belong to another image source; give --images too")
-    trained, untrained, data = read(path, changes, trust)
+    given = ({} if root is None else {"root": str(root)}) | ({"download": True} if download else {})
+    trained, untrained, data = read(path, images, given, trust)
     data.setup()
     on = torch.device(device_of(device))
     sample = Sample.of(data, Probe().counts, on)
@@ -178,12 +183,12 @@ def scored(sample: Sample, features: dict[str, torch.Tensor], numbers: Sequence[
     return pd.concat(parts).replace([-math.inf, math.inf], math.nan)  # of one network there is no interval
 
 
-def show(table: pd.DataFrame, folder: Path, data: NoisyPixels) -> None:
+def show(table: pd.DataFrame, folder: Path, data: SourcePairs) -> None:
     """Print means and intervals over networks."""
     console = Console()
     printed = Printed(
         "encoder", "tap", "labels", "networks", "validation, %", "test, %", "sd over draws",
-        title=f"linear probe, noisy {data.source} images",
+        title=f"linear probe, noisy samples of {shown(str(data.source))}",
         caption=f"mean ± 95 % Student interval over networks; few labels: mean of {DRAWS} draws, sd of the test accuracy over them",
     )  # fmt: skip
     for (name, tap, labels), group in table.groupby(["encoder", "tap", "labels"], sort=False):

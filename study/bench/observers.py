@@ -1,11 +1,14 @@
 """What each observer costs at its default settings, as a percentage of training time."""
 
+import math
 import time
 from collections.abc import Callable
 
 from lightning import Callback, Trainer
 
-from datamodules import NoisyPixels, Pairs
+from datamodules import Pairs, SourcePairs
+from datamodules.noise import Distractor
+from datamodules.sources import Builtin
 from models import MLP, Learner, StopGradient
 from study.bench.base import Row, summary, synchronize
 from study.bench.problem import Problem
@@ -82,8 +85,8 @@ def rows(device: str, networks: tuple[int, int] = (256, 5)) -> list[Row]:
     linear = problem.data(updates)
     linear.chunk = CHUNK
     seeds = list(range(networks[1]))
-    pixels = NoisyPixels(seeds=seeds, updates=updates, chunk=CHUNK)
-    encoder = MLP(pixels.inputs, [256], 64, "relu", eps=0.36, seeds=seeds)
+    pixels = SourcePairs(Builtin(), Distractor(), seeds=seeds, updates=updates, chunk=CHUNK)
+    encoder = MLP(math.prod(pixels.source.shape), [256], 64, "relu", eps=0.36, seeds=seeds)
     mlp = Learner(encoder, StopGradient(), 1e-4, momentum=0.9)
     return [
         *cost(f"linear {problem.case}", problem.learner(), linear, [Loss, Alignment, Health], device),

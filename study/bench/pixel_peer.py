@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Lambda, Resize, ToTensor
 
-from datamodules.images import load
+from datamodules.sources import Builtin
 from study.bench.lightning_peer import fit
 
 AHEAD, SETTLE = 2, 0.5  # batches that each worker prepares ahead; seconds within which it has
 
 
 class NoisyImages(Dataset):
-    """Pairs as NoisyPixels makes them, one image at a time: resize, scale, and for each view a distractor and noise."""
+    """Pairs as SourcePairs makes them, one image at a time: resize, scale, and for each view a distractor and noise."""
 
     def __init__(
         self, images: NDArray[np.uint8], size: int, directions: int, amplitude: float, gamma: float, sigma: float
@@ -77,7 +77,7 @@ class Pipeline:
     """
 
     def __init__(self, data: dict, sizes: list[int], lr: float, momentum: float, batch: int, workers: int, device: str) -> None:
-        images = load("builtin")["train"].images[: data.pop("count")].permute(0, 2, 3, 1).contiguous().numpy()
+        images = Builtin(32).load()["train"].values[: data.pop("count")].permute(0, 2, 3, 1).contiguous().numpy()
         # Spawned, because a fork of a process that runs JAX can hang.
         more: dict[str, Any] = {"multiprocessing_context": "spawn", "prefetch_factor": AHEAD} if workers else {}
         loader: DataLoader = DataLoader(

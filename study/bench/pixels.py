@@ -1,26 +1,31 @@
-"""Noisy pixels: a ReLU MLP trained by our Learner on NoisyPixels against DataLoader, PIL and torchvision transforms."""
+"""Noisy pixels: a ReLU MLP trained by our Learner on SourcePairs against DataLoader, PIL and torchvision transforms."""
 
 from dataclasses import replace
 from functools import lru_cache, partial
 
 import torch
 
-from datamodules import NoisyPixels
+from datamodules import SourcePairs
+from datamodules.noise import Distractor
+from datamodules.sources import Builtin
 from models import MLP, Learner, StopGradient
 from study.bench.base import Method, Row, measure, peaks
 from study.bench.pixel_peer import Pipeline
 
 SIZES, STACKS, WORKERS = [768, 256, 64], (1, 8), (0, 2)
 BATCH, LR, MOMENTUM = 128, 1e-4, 0.9
-DATA = {"size": 16, "directions": 128, "amplitude": 14.0, "gamma": 0.4, "sigma": 0.05, "count": 20_000}
+SIZE, COUNT = 16, 20_000
+DIRECTIONS, AMPLITUDE, GAMMA, SIGMA = 128, 14.0, 0.4, 0.05
+DATA = {"size": SIZE, "directions": DIRECTIONS, "amplitude": AMPLITUDE, "gamma": GAMMA, "sigma": SIGMA, "count": COUNT}
 
 
 class Ours:
-    """Learner and NoisyPixels as Lightning drives them, without Lightning."""
+    """Learner and SourcePairs as Lightning drives them, without Lightning."""
 
     def __init__(self, networks: int, device: str) -> None:
         seeds = list(range(networks))
-        self.data = NoisyPixels(**DATA, seeds=seeds, batch=BATCH)  # type: ignore[arg-type]
+        noise = Distractor(directions=DIRECTIONS, amplitude=AMPLITUDE, gamma=GAMMA, sigma=SIGMA)
+        self.data = SourcePairs(Builtin(SIZE), noise, count=COUNT, seeds=seeds, batch=BATCH)
         self.data.setup()
         encoder = MLP(SIZES[0], SIZES[1:-1], SIZES[-1], "relu", eps=0.36, seeds=seeds)
         self.learner = Learner(encoder, StopGradient(), LR, momentum=MOMENTUM).to(device)
@@ -34,7 +39,7 @@ class Ours:
 def flop() -> float:
     """Of one image: the distractor of both views; x forward, y forward, gradients of weights and of hidden units."""
     inputs, hidden, features = SIZES
-    K = int(DATA["directions"])
+    K = DIRECTIONS
     return 2.0 * (2 * inputs * K + 3 * inputs * hidden + 4 * hidden * features + 3 * features**2)
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from datamodules import NoisyPixels
+from datamodules import SourcePairs
+from datamodules.noise import Distractor
+from datamodules.sources import Builtin
 from study.bench.base import REPEATS, SECONDS, Row, Run, repeated, summary, timed
 from study.bench.linear_peers import Ours
 from study.bench.memory import Memory
@@ -30,7 +32,7 @@ def preparing(count: int) -> Run:
     """What a run on images does once: reduce them and take their moments."""
 
     def prepare() -> None:
-        data = NoisyPixels(count=count)
+        data = SourcePairs(Builtin(), Distractor(), count=count)
         data.setup()
         data.moments()
 

@@ -14,21 +14,24 @@ a rate that diverges for any of the final seeds gives way to the next best below
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from study import outside
 from study.experiments.base import Claim, Figures, Plan, Results, TrainingExperiment, check_count, curves, final
 from study.experiments.linear import TARGETS
+from study.experiments.sources import check_images, made, source
 from study.experiments.verdict import Region, above
 from study.running.run import Run
 from study.statistics import interval, spread
 from study.theory.flow import Objective
 
 if TYPE_CHECKING:
-    from datamodules.images import Source
     from datamodules.noise import Kind
+    from datamodules.sources import Source
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
@@ -45,7 +48,7 @@ class Pixels(TrainingExperiment):
     """JEPA and MAE on noisy images.
 
     Args:
-        images: image source: builtin, cifar10, cifar100, stl10, folder or parquet.
+        images: source: builtin, cifar10, cifar100, stl10, folder, parquet, or package.module.Class, a datamodules.sources.Source.
         root: folder of the source.
         download: let torchvision download.
         bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
@@ -66,7 +69,7 @@ class Pixels(TrainingExperiment):
     free = ("images", "root", "download", "bad_files", "most_pixels", "rates", "seeds")
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
-    images: "Source" = "builtin"
+    images: str = "builtin"
     root: Path | None = None
     download: bool = False
     bad_files: float = 0.0
@@ -85,13 +88,10 @@ class Pixels(TrainingExperiment):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_images(self.images)
+        self.images = outside.whole(self.images)
         check_count("size", self.size, most=1024)
         check_count("count", self.count, least=10, most=10**9)
-        check_count("directions", self.directions, most=3 * self.size**2)  # the pixels
-        if self.distractor != "global":
-            from datamodules.noise import check  # and torch, which a list of experiments does without
-
-            check(self.distractor, self.size, self.directions)
         for name in ("updates", "batch", "seeds"):
             check_count(name, getattr(self, name))
         if not 0 <= self.bad_files < 1:
@@ -108,6 +108,18 @@ class Pixels(TrainingExperiment):
         if not (self.rates and all(0 < rate < math.inf for rate in self.rates) and len(set(self.rates)) == len(self.rates)):
             raise ValueError(f"rates must be positive learning rates, each once, found {list(self.rates)}")
         self.root = None if self.root is None else Path(self.root).resolve()
+
+    @cached_property
+    def source(self) -> dict[str, Any]:
+        """The configuration of the samples' source."""
+        names = ("root", "download", "bad_files", "most_pixels", "size")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
+        return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
+
+    @cached_property
+    def made(self) -> "Source":
+        """The source itself."""
+        return made(self.source)
 
     def run(
         self, name: str, objective: Objective, encoder: str, rates: list[float], inits: list[int], data: list[int], every: int
@@ -126,20 +138,25 @@ class Pixels(TrainingExperiment):
             "model": {
                 "encoder": {
                     "class_path": "models.MLP",
-                    "init_args": {**ENCODERS[encoder], "inputs": 3 * self.size**2, "seeds": inits},
+                    "init_args": {**ENCODERS[encoder], "inputs": math.prod(self.made.shape), "seeds": inits},
                 },
                 "objective": {"class_path": TARGETS[objective]},
                 "lr": rates,
                 "momentum": 0.9,
             },
             "data": {
-                "class_path": "datamodules.NoisyPixels",
+                "class_path": "datamodules.SourcePairs",
                 "init_args": {
-                    "images": self.images, "root": None if self.root is None else str(self.root), "download": self.download,
-                    "bad_files": self.bad_files, "most_pixels": self.most_pixels,
-                    "size": self.size, "count": self.count, "directions": self.directions, "distractor": self.distractor,
-                    "amplitude": self.amplitude, "gamma": self.gamma, "sigma": self.sigma, "batch": self.batch, "updates": self.updates,
-                    "seeds": data, "chunk": 25,
+                    "source": self.source,
+                    "noise": {
+                        "class_path": "datamodules.noise.Distractor",
+                        "init_args": {
+                            "kind": self.distractor, "directions": self.directions, "amplitude": self.amplitude,
+                            "gamma": self.gamma, "sigma": self.sigma,
+                        },
+                    },
+                    "pairing": {"class_path": "datamodules.pairings.Same"},
+                    "count": self.count, "batch": self.batch, "updates": self.updates, "seeds": data, "chunk": 25,
                 },
             },
         }  # fmt: skip
@@ -162,8 +179,10 @@ class Pixels(TrainingExperiment):
         raise ValueError(f"{objective} with the {encoder} encoder diverges at every rate of {self.rates}; give lower --rates")
 
     def plan(self) -> Plan:
+        from datamodules.noise import check
         from study.observers.loss import Diverged
 
+        check(self.distractor, self.made.shape, self.directions)
         seeds, every = list(range(self.seeds)), max(1, self.updates // 5)
         for encoder in ENCODERS:
             for objective in TARGETS:

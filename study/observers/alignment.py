@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 from torch import Tensor
 
-from datamodules import Features, NoisyPixels, Pairs
+from datamodules import Features, Pairs
 from models import MLP, Learner
 from study.observers.extract import best_linear, extract, matrix, mean_jacobian, views
 from study.observers.observer import Observer
@@ -144,9 +144,8 @@ class Alignment(Observer):
             metrics |= {f"{name}/gain/{i}": g for i, g in enumerate(gain.T)}
             rows = top_rows(map_Nkd, self.root_Sdd, self.k)
             metrics |= {f"{name}/overlap/{by}": overlap(rows, basis) for by, basis in self.bases.items()}
-            if isinstance(data, NoisyPixels):
-                D_SdK = data.noise.D_SdK.to(map_Nkd)
-                metrics[f"{name}/distractor"] = distractor_share(map_Nkd, self.Sxx_Sdd, D_SdK, data.amplitude)
+            for of, (D_SdK, amplitude) in data.directions().items():
+                metrics[f"{name}/{of}"] = distractor_share(map_Nkd, self.Sxx_Sdd, D_SdK.to(map_Nkd), amplitude)
             if name == "linear":
                 self.history.append(gain.cpu())
         if last:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datamodules import NoisyPixels, Pairs
+from datamodules import Pairs
 from models import Learner
 from study.observers.extract import extract, views
 from study.observers.observer import Observer
@@ -56,13 +56,13 @@ class Distractor(Observer):
                 raise ValueError(f"{name} must be at least 2 images, found {count}")
 
     def check(self, learner: Learner, data: Pairs) -> None:
-        if not isinstance(data, NoisyPixels):
+        if "distractor" not in data.coordinates("train", 0, 0, 1, learner.device):
             raise ValueError(
-                f"the distractor's share needs noisy images, found {type(data).__name__}; remove Distractor from the callbacks"
+                f"the distractor's share needs noise with a distractor, found {type(data).__name__} without; remove Distractor from "
+                "the callbacks"
             )
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
-        assert isinstance(data, NoisyPixels)
         device, sets = learner.device, range(data.sets)
         self.x_Snd = {split: views(data, split, n, device) for split, n in self.counts.items()}
         self.a_SnK = {

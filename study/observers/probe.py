@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from datamodules import NoisyPixels, Pairs
+from datamodules import Pairs
 from models import Learner
 from study.observers.extract import extract, views
 from study.observers.few import Few, few
@@ -24,20 +24,26 @@ class Sample:
     classes: int
 
     @classmethod
-    def check(cls, data: NoisyPixels) -> None:
-        """Raises ValueError: the images are all of one class."""
+    def check(cls, data: Pairs) -> None:
+        """Raises ValueError: the samples have no labels, or are all of one class."""
+        if data.classes is None:
+            raise ValueError(
+                f"a probe needs labelled samples, found {type(data).__name__} without labels; remove Probe from the callbacks"
+            )
         if data.classes < 2:
             raise ValueError(
-                f"a probe needs images of at least 2 classes, found {data.classes}; give them one sub-folder per class, or remove "
+                f"a probe needs samples of at least 2 classes, found {data.classes}; give pictures one sub-folder per class, or remove "
                 "Probe from the callbacks"
             )
 
     @classmethod
-    def of(cls, data: NoisyPixels, counts: dict[str, int], device: torch.device) -> "Sample":
+    def of(cls, data: Pairs, counts: dict[str, int], device: torch.device) -> "Sample":
         cls.check(data)
+        assert data.classes is not None
+        labels = {split: data.labels(split, n) for split, n in counts.items()}
         return cls(
             {split: views(data, split, n, device) for split, n in counts.items()},
-            {split: data.labels(split, n).to(device) for split, n in counts.items()},
+            {split: of.to(device) for split, of in labels.items() if of is not None},
             data.classes,
         )
 
@@ -84,12 +90,9 @@ class Probe(Observer):
                 raise ValueError(f"{split} must be at least 1 image, found {count}")
 
     def check(self, learner: Learner, data: Pairs) -> None:
-        if not isinstance(data, NoisyPixels):
-            raise ValueError(f"a probe needs labelled images, found {type(data).__name__}; remove Probe from the callbacks")
         Sample.check(data)
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
-        assert isinstance(data, NoisyPixels)
         self.sample = Sample.of(data, self.counts, learner.device)
         pixels = self.sample.fit(self.sample.views)
         raw = {"probe/pixels/noisy/validation": pixels.validation, **self.tested("probe/pixels", pixels, self.sample.views)}

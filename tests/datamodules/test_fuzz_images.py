@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from noisy import noisy
 from PIL import Image
-
-from datamodules import NoisyPixels
 
 LIMIT = 20  # seconds that a case may take
 NAMES = st.sampled_from(
@@ -98,7 +97,7 @@ def outcome(source, root):
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.alarm(LIMIT)
-    data = NoisyPixels(source, root, size=1, directions=1)
+    data = noisy(source, root, size=1, directions=1)
     try:
         with warnings.catch_warnings(action="error"), contextlib.redirect_stderr(io.StringIO()) as said:
             data.setup()
@@ -121,7 +120,7 @@ def check(source, root, expected):
     for labels in splits.values():
         assert sorted(set(labels.tolist())) == list(range(data.classes))
     if not re.search("16-bit|transparent|CMYK", said) and source == "parquet":
-        blue = [data._pixels[name][:, 2] for name in splits]
+        blue = [data._chosen[name].at(slice(None))[0, :, 2] for name in splits]
         assert all((pixels == 50).all() for pixels in blue)
 
 

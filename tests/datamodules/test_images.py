@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from noisy import load, noisy
 from PIL import Image
 
-from datamodules import Moments, NoisyPixels
+from datamodules import Moments
 from datamodules.decoding import Reading
-from datamodules.images import load
-from datamodules.shapes import CLASSES, shapes
+from datamodules.sources.shapes import CLASSES, shapes
 
 CPU = torch.device("cpu")
 CIFAR = Path(os.environ.get("STUDY_CIFAR_PARQUET", Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10"))
@@ -76,52 +76,52 @@ def test_class_is_not_readable_from_the_mean_colour():
 
 
 @pytest.fixture(scope="module")
-def noisy(tmp_path_factory):
+def pairs(tmp_path_factory):
     root = folder(tmp_path_factory.mktemp("images"), count=40)
-    data = NoisyPixels("folder", root, size=4, directions=5, amplitude=3.0, gamma=0.4, sigma=0.2, seeds=[0, 7], batch=4000)
+    data = noisy("folder", root, size=4, directions=5, amplitude=3.0, gamma=0.4, sigma=0.2, seeds=[0, 7], batch=4000)
     data.setup()
     return data
 
 
-def test_noise_has_the_stated_covariance_and_rho(noisy):
+def test_noise_has_the_stated_covariance_and_rho(pairs):
     """Subtracting the pairs' own images is not possible from outside, so compare with the exact moments, per seed."""
-    for s, exact in enumerate(noisy.moments()):
-        batches = (noisy.pairs(u, CPU) for u in range(25))
-        measured = Moments.stream((b["x"][s], b["y"][s]) for b in batches)
+    for s, exact in enumerate(pairs.moments()):
+        batches = (pairs.pairs(u, CPU) for u in range(25))
+        measured = Moments.stream((b.x.values[s], b.y.values[s]) for b in batches)
         scale = float(exact.Sxx.diagonal().mean())
         for name in ("Sxx", "Syx", "Syy"):
             torch.testing.assert_close(getattr(measured, name), getattr(exact, name), rtol=0, atol=0.05 * scale)
-        D = noisy.noise.D_SdK[s].double()
+        D = pairs.noise.D_SdK[s].double()
         torch.testing.assert_close(D.T @ D, torch.eye(5, dtype=torch.float64), rtol=0, atol=1e-5)
-        images = torch.einsum("nd,dk->nk", noisy.clean("train").double(), D).square().mean(0)
+        images = torch.einsum("nd,dk->nk", pairs.clean("train").double(), D).square().mean(0)
         torch.testing.assert_close((D.T @ exact.Syx @ D).diagonal(), 0.4 * 9 + images, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close((D.T @ exact.Sxx @ D).diagonal(), 9 + 0.04 + images, rtol=1e-4, atol=1e-4)
 
 
-def test_batches_depend_on_seed_and_update_alone(noisy):
-    first, again, other = noisy.pairs(3, CPU), noisy.pairs(3, CPU), noisy.pairs(4, CPU)
-    assert torch.equal(first["x"], again["x"])
-    assert not torch.equal(first["x"], other["x"])
-    assert not torch.equal(first["x"][0], first["x"][1])
-    x, _ = noisy.evaluation("test", 1, 0, 9, CPU)
-    part, _ = noisy.evaluation("test", 1, 4, 9, CPU)
+def test_batches_depend_on_seed_and_update_alone(pairs):
+    first, again, other = pairs.pairs(3, CPU), pairs.pairs(3, CPU), pairs.pairs(4, CPU)
+    assert torch.equal(first.x.values, again.x.values)
+    assert not torch.equal(first.x.values, other.x.values)
+    assert not torch.equal(first.x.values[0], first.x.values[1])
+    x, _ = pairs.evaluation("test", 1, 0, 9, CPU)
+    part, _ = pairs.evaluation("test", 1, 4, 9, CPU)
     torch.testing.assert_close(x[4:], part)
 
 
-def test_one_seed_of_many_equals_that_seed_alone(noisy):
-    alone = NoisyPixels("folder", noisy.root, size=4, directions=5, amplitude=3.0, gamma=0.4, sigma=0.2, seeds=[7], batch=4000)
+def test_one_seed_of_many_equals_that_seed_alone(pairs):
+    alone = noisy("folder", pairs.source.root, size=4, directions=5, amplitude=3.0, gamma=0.4, sigma=0.2, seeds=[7], batch=4000)
     alone.setup()
-    torch.testing.assert_close(alone.pairs(3, CPU)["y"][0], noisy.pairs(3, CPU)["y"][1], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(alone.pairs(3, CPU).y.values[0], pairs.pairs(3, CPU).y.values[1], rtol=1e-5, atol=1e-6)
 
 
 def test_flip_mirrors_both_views_and_the_moments(tmp_path):
     root = folder(tmp_path)
-    data = NoisyPixels("folder", root, size=4, directions=1, amplitude=0.0, sigma=1e-4, flip=True, batch=4000)
+    data = noisy("folder", root, size=4, directions=1, amplitude=0.0, sigma=1e-4, flip=True, batch=4000)
     data.setup()
     batch = data.pairs(0, CPU)
-    torch.testing.assert_close(batch["x"], batch["y"], rtol=0, atol=1e-2)
+    torch.testing.assert_close(batch.x.values, batch.y.values, rtol=0, atol=1e-2)
     (exact,) = data.moments()
-    measured = Moments.stream((b["x"][0], b["y"][0]) for b in (data.pairs(u, CPU) for u in range(10)))
+    measured = Moments.stream((b.x.values[0], b.y.values[0]) for b in (data.pairs(u, CPU) for u in range(10)))
     torch.testing.assert_close(measured.Sxx, exact.Sxx, rtol=0, atol=0.05)
 
 
@@ -134,7 +134,7 @@ def test_folder_with_splits_and_parquet_agree_with_their_files(tmp_path):
     split = load("folder", tmp_path / "b", reading=Reading(8))
     assert split["train"].labels.bincount().tolist() == [10, 10]
     decoded = np.array(Image.open(tmp_path / "b" / "test" / "dog" / "2.png"))
-    assert np.array_equal(split["test"].images[5].permute(1, 2, 0), decoded)
+    assert np.array_equal(split["test"].values[5].permute(1, 2, 0), decoded)
     table = load("parquet", parquet(tmp_path / "c"))
     assert table["train"].labels.tolist() == [0, 1] * 10
 
@@ -147,7 +147,7 @@ def broken_folder(tmp_path, change):
 
 BAD = {
     "no such folder": (lambda p: load("folder", p / "nowhere"), "nowhere: no such folder"),
-    "no root": (lambda p: load("parquet"), "needs a root"),
+    "no root": (lambda p: load("parquet"), "images parquet need root; give --root"),
     "no classes": (lambda p: load("folder", p), "no images; expected .* in one sub-folder per class"),
     "empty class": (lambda p: load("folder", broken_folder(p, lambda r: (r / "eel").mkdir())), "eel: no images"),
     "undecodable": (
@@ -167,11 +167,11 @@ BAD = {
         "train.parquet: not a readable parquet"),
     "no cifar": (lambda p: load("cifar10", p), "cifar10 is missing or incomplete.*--download"),
     "unknown source": (lambda p: load("imagenet", p), "choose one of builtin"),
-    "gamma": (lambda p: NoisyPixels(gamma=1.5), r"gamma must lie in \[0, 1\], found 1.5"),
-    "too many directions": (lambda p: NoisyPixels(size=2, directions=13), "directions must be from 1 to 12"),
-    "amplitude": (lambda p: NoisyPixels(amplitude=-1.0), "amplitude"),
-    "sigma": (lambda p: NoisyPixels(sigma=0.0), "sigma"),
-    "size does not divide": (lambda p: NoisyPixels(size=3, directions=2).setup(), "must divide"),
+    "gamma": (lambda p: noisy(gamma=1.5), r"gamma must lie in \[0, 1\], found 1.5"),
+    "too many directions": (lambda p: noisy(size=2, directions=13).setup(), "directions must be from 1 to 12"),
+    "amplitude": (lambda p: noisy(amplitude=-1.0), "amplitude"),
+    "sigma": (lambda p: noisy(sigma=-0.1), "sigma must be finite and not negative"),
+    "size does not divide": (lambda p: noisy(size=3, directions=2).setup(), "must divide"),
 }  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def test_bad_input_is_one_clear_line(case, tmp_path):
 @pytest.mark.skipif(not (CIFAR / "train.parquet").exists(), reason="CIFAR-10 as parquet is not at hand (STUDY_CIFAR_PARQUET)")
 def test_real_cifar10_parquet():
     splits = load("parquet", CIFAR, reading=Reading(32))
-    assert splits["train"].images.shape == (50_000, 3, 32, 32)
+    assert splits["train"].values.shape == (50_000, 3, 32, 32)
     assert splits["test"].labels.bincount().tolist() == [1000] * 10
-    means = splits["train"].images.float().mean((0, 2, 3)) / 255
+    means = splits["train"].values.float().mean((0, 2, 3)) / 255
     torch.testing.assert_close(means, torch.tensor([0.4913, 0.4821, 0.4465]), rtol=0, atol=1e-3)

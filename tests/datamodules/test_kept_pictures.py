@@ -6,11 +6,12 @@ import os
 import numpy as np
 import pytest
 import torch
+from noisy import load
 from PIL import Image
 
-from datamodules import images, kept, reading
+from datamodules import kept, reading
 from datamodules.decoding import Reading
-from datamodules.images import load
+from datamodules.sources import pictures
 
 HALF = Reading(4, bad_files=0.5)
 
@@ -44,9 +45,9 @@ def decoded(monkeypatch):
 
 def start(root, how=HALF):
     """As a new process would."""
-    images._load.cache_clear()
+    pictures._decoded.cache_clear()
     return {
-        name: (split.images.clone(), split.labels, split.classes) for name, split in load("folder", root, reading=how).items()
+        name: (split.values.clone(), split.labels, split.classes) for name, split in load("folder", root, reading=how).items()
     }
 
 
@@ -176,6 +177,6 @@ def test_a_disk_that_is_full_is_said_and_leaves_no_part(root, decoded, tmp_path,
 
 def test_writing_into_mapped_pictures_does_not_reach_the_file(root, tmp_path):
     first = start(root)
-    images._load.cache_clear()
-    load("folder", root, reading=HALF)["train"].images.zero_()
+    pictures._decoded.cache_clear()
+    load("folder", root, reading=HALF)["train"].values.zero_()
     assert same(start(root), first)

@@ -5,18 +5,20 @@ import itertools
 import pytest
 import scipy.fft
 import torch
+from noisy import noisy
 
-from datamodules import Moments, NoisyPixels, random
-from datamodules.noise import Noise, directions
+from datamodules import Moments, random
+from datamodules.noise import Distractor, check, directions
 
 CPU = torch.device("cpu")
 KINDS = ["global", "patch", "smooth"]
 SIZE, K, A, GAMMA, SIGMA = 8, 12, 3.0, 0.4, 0.2  # 4 patches with 3 patterns each
+SHAPE = [3, SIZE, SIZE]
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def data(request):
-    made = NoisyPixels(
+    made = noisy(
         size=SIZE, count=300, directions=K, distractor=request.param, amplitude=A, gamma=GAMMA, sigma=SIGMA, seeds=[0, 7],
         batch=4000,
     )  # fmt: skip
@@ -27,14 +29,14 @@ def data(request):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("size", "count"), [(4, 1), (4, 48), (8, 20), (12, 9)])
 def test_directions_are_orthonormal(kind, size, count):
-    D = directions(kind, [0, 1], size, count).double()
+    D = directions(kind, [0, 1], [3, size, size], count).double()
     torch.testing.assert_close(D.mT @ D, torch.eye(count, dtype=torch.float64).expand(2, -1, -1), rtol=0, atol=1e-5)
     assert torch.equal(D[0], D[1]) == (kind == "smooth")
-    torch.testing.assert_close(directions(kind, [1], size, count)[0].double(), D[1])
+    torch.testing.assert_close(directions(kind, [1], [3, size, size], count)[0].double(), D[1])
 
 
 def test_patches_hold_the_same_patterns_each_by_itself():
-    D = directions("patch", [3], SIZE, K)[0].unflatten(0, (3, SIZE, SIZE)).unflatten(-1, (3, 4))
+    D = directions("patch", [3], SHAPE, K)[0].unflatten(0, (3, SIZE, SIZE)).unflatten(-1, (3, 4))
     places = list(itertools.product((0, 4), repeat=2))
     patterns = [D[:, r : r + 4, c : c + 4, :, p] for p, (r, c) in enumerate(places)]
     for p, pattern in enumerate(patterns):
@@ -43,7 +45,7 @@ def test_patches_hold_the_same_patterns_each_by_itself():
 
 
 def test_smooth_directions_are_the_lowest_frequencies_of_the_cosine_transform():
-    D = directions("smooth", [0], 6, 40)[0].double().unflatten(0, (3, 6, 6))
+    D = directions("smooth", [0], [3, 6, 6], 40)[0].double().unflatten(0, (3, 6, 6))
     found = []
     for k in range(40):
         spectrum = torch.from_numpy(scipy.fft.dctn(D[..., k].numpy(), axes=(1, 2), norm="ortho"))
@@ -61,7 +63,7 @@ def test_views_have_the_moments_that_are_stated(data):
     """Entries of a covariance from n pairs have a standard error of at most sqrt(2 S_ii S_jj / n) for normal numbers."""
     for s, exact in enumerate(data.moments()):
         exact.check()
-        measured = Moments.stream((b["x"][s], b["y"][s]) for b in (data.pairs(u, CPU) for u in range(10)))
+        measured = Moments.stream((b.x.values[s], b.y.values[s]) for b in (data.pairs(u, CPU) for u in range(10)))
         scale = exact.Sxx.diagonal().sqrt()
         for name in ("Sxx", "Syx", "Syy"):
             gap = (getattr(measured, name) - getattr(exact, name)) / (scale * scale[:, None])
@@ -81,18 +83,22 @@ def test_lambda_and_rho_along_the_distractor(data):
 def test_noise_alone_has_its_lambda_and_rho_and_independent_coefficients(kind):
     """Along D: A^2 + sigma^2 in a view, gamma A^2 between views, none between coefficients, those of other patches included."""
     n = 40_000
-    noise = Noise(directions(kind, [5], SIZE, K), [5], A, GAMMA, SIGMA)
-    x, y = (v[0] @ noise.D_SdK[0] for v in noise.views(torch.zeros(1, n, 3 * SIZE**2), 0))
+    noise = Distractor(kind, K, A, GAMMA, SIGMA)
+    noise.attach(SHAPE, [5])
+    clean = torch.zeros(1, n, 3 * SIZE**2)
+    x, y = (v[0] @ noise.D_SdK[0] for v in noise.views(clean, clean, 0))
     eye = torch.eye(K, dtype=torch.float64)
     moments = Moments.of(x, y)
     for name, expected in (("Sxx", A**2 + SIGMA**2), ("Syx", GAMMA * A**2), ("Syy", A**2 + SIGMA**2)):
         torch.testing.assert_close(getattr(moments, name), expected * eye, rtol=0, atol=6 * A**2 * (2 / n) ** 0.5)
-    distractor, white = noise.covariances()
-    torch.testing.assert_close(
-        distractor[0] + white, A**2 * (D := noise.D_SdK[0].double()) @ D.T + SIGMA**2 * torch.eye(len(D))
-    )
+    D = noise.D_SdK[0].double()
+    nothing = torch.zeros(len(D), len(D), dtype=torch.float64)
+    (made,) = noise.moments(Moments(nothing, nothing, nothing))
+    for found in (made.Sxx, made.Syy):
+        torch.testing.assert_close(found, A**2 * D @ D.T + SIGMA**2 * torch.eye(len(D)))
+    torch.testing.assert_close(made.Syx, GAMMA * A**2 * D @ D.T)
     if kind == "patch":
-        blocks = distractor[0].view(3, 2, 4, 2, 4, 3, 2, 4, 2, 4)
+        blocks = made.Syx.view(3, 2, 4, 2, 4, 3, 2, 4, 2, 4)
         assert float(blocks[:, 0, :, 0, :, :, 1, :, 0].abs().max()) == 0
         assert float(blocks[:, 0, :, 0, :, :, 0, :, 0].abs().max()) > 0
 
@@ -113,7 +119,7 @@ def test_coordinates_are_what_evaluation_drew(data):
 
 def test_the_global_distractor_is_made_as_ever():
     """Its streams and its arithmetic, bit for bit: what was trained on it stays comparable."""
-    data = NoisyPixels(size=4, count=100, directions=5, amplitude=2.0, gamma=0.3, sigma=0.1, seeds=[2, 9], batch=8)
+    data = noisy(size=4, count=100, directions=5, amplitude=2.0, gamma=0.3, sigma=0.1, seeds=[2, 9], batch=8)
     data.setup()
     x, y = data.evaluation("test", 1, 3, 11, CPU)
     D = torch.linalg.qr(random.normal([random.key(s, 0) for s in (2, 9)], 48, 5))[0]
@@ -131,9 +137,9 @@ def test_the_global_distractor_is_made_as_ever():
     [
         ({"size": 6, "directions": 4}, "size must be a multiple of 4, the side of a patch of the distractor, found 6"),
         ({"size": 8, "directions": 6}, "directions must be a multiple of the 4 patches of the distractor, up to 192, found 6"),
-        ({"size": 8, "directions": 196}, "directions must be from 1 to 192 .the pixels., found 196"),
+        ({"size": 8, "directions": 196}, "directions must be from 1 to 192 .the inputs., found 196"),
     ],
 )
 def test_directions_that_do_not_fit_the_patches_are_refused(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        NoisyPixels(distractor="patch", **options)
+        check("patch", [3, options["size"], options["size"]], options["directions"])

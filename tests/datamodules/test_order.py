@@ -7,9 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noisy import load, noisy
 from PIL import Image
-
-from datamodules import NoisyPixels
 
 SIZES = st.lists(st.integers(1, 60), min_size=1, max_size=12)
 
@@ -63,7 +62,7 @@ def test_files_sorted_by_class_give_every_split_every_class(tmp_path, source):
     root = sorted_by_class(tmp_path / "folder", [50] * 5)
     root = as_parquet(tmp_path / "parquet", root) if source == "parquet" else root
     for count in (250, 60):
-        data = NoisyPixels(source, root, size=1, count=count, directions=1)
+        data = noisy(source, root, size=1, count=count, directions=1)
         data.setup()
         held = {split: data.labels(split).bincount(minlength=5).tolist() for split in ("train", "validation", "test")}
         assert sum(held["train"]) + sum(held["validation"]) == count
@@ -75,20 +74,20 @@ def test_files_sorted_by_class_give_every_split_every_class(tmp_path, source):
 
 
 def test_train_and_validation_are_different_images(tmp_path):
-    data = NoisyPixels("folder", sorted_by_class(tmp_path, [30, 30]), size=1, directions=1)
+    data = noisy("folder", sorted_by_class(tmp_path, [30, 30]), size=1, directions=1)
     data.setup()
-    together = torch.cat([data._pixels["train"], data._pixels["validation"]])
+    together = torch.cat([data._chosen[split].at(slice(None))[0] for split in ("train", "validation")])
     assert len(together.unique(dim=0)) == 60
 
 
 def test_a_count_keeps_the_test_split_balanced_too(tmp_path):
-    data = NoisyPixels("folder", sorted_by_class(tmp_path, [20, 20], test=10), size=1, directions=1, count=12)
+    data = noisy("folder", sorted_by_class(tmp_path, [20, 20], test=10), size=1, directions=1, count=12)
     data.setup()
     assert data.labels("test").bincount(minlength=2).tolist() == [6, 6]
 
 
 def test_built_in_images_are_drawn_in_the_same_order():
-    data = NoisyPixels(count=100, size=4, directions=2)
+    data = noisy(count=100, size=4, directions=2)
     data.setup()
     assert data.labels("train").bincount().tolist() == [8] * 10
     assert data.labels("validation").bincount().tolist() == [2] * 10
@@ -99,13 +98,13 @@ def test_built_in_images_are_drawn_in_the_same_order():
 @pytest.mark.parametrize(
     ("sizes", "count", "message"),
     [
-        ([40, 1], 100, "split of .* images would hold none of class class1, which has 1 of 41 images; 7 training images"),
-        ([40, 2], 10, "split of .* images would hold none of class class1, which has 2 of 42 images; 7 training"),
+        ([40, 1], 100, "split of .* samples would hold none of class class1, which has 1 of 41 samples; 7 training samples"),
+        ([40, 2], 10, "split of .* samples would hold none of class class1, which has 2 of 42 samples; 7 training"),
         ([100, 20], 10, "hold none of class class1.* give --count 42 or more"),
     ],
 )
 def test_a_split_that_would_lack_a_class_is_refused(tmp_path, sizes, count, message):
-    data = NoisyPixels("folder", sorted_by_class(tmp_path, sizes), size=1, directions=1, count=count)
+    data = noisy("folder", sorted_by_class(tmp_path, sizes), size=1, directions=1, count=count)
     for _ in range(2):  # nothing of a failed set-up is kept
         with pytest.raises(ValueError, match=message) as caught:
             data.setup()
@@ -113,7 +112,7 @@ def test_a_split_that_would_lack_a_class_is_refused(tmp_path, sizes, count, mess
 
 
 def test_the_count_that_a_refusal_names_is_enough(tmp_path):
-    NoisyPixels("folder", sorted_by_class(tmp_path, [100, 20]), size=1, directions=1, count=42).setup()
+    noisy("folder", sorted_by_class(tmp_path, [100, 20]), size=1, directions=1, count=42).setup()
 
 
 @settings(max_examples=200, deadline=None)
@@ -128,8 +127,6 @@ def test_seven_images_of_each_class_are_enough(sizes, count):
 
 
 def test_a_folder_without_splits_holds_out_a_fifth_of_every_class(tmp_path):
-    from datamodules.images import load
-
     root = sorted_by_class(tmp_path, [50, 10, 10]) / "train"
     loaded = load("folder", root)
     assert loaded["test"].labels.bincount().tolist() == [10, 2, 2]

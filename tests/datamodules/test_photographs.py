@@ -4,6 +4,7 @@ import io
 import os
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -12,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noisy import load, noisy
 from PIL import Image
 
-from datamodules import NoisyPixels, reading
+from datamodules import reading
 from datamodules.decoding import MOST_PIXELS, Reading, decode
-from datamodules.images import load
 from datamodules.sizes import fitted
+from datamodules.sources import Folder
 
 
 def photograph(width, height, seed=0):
@@ -107,7 +109,7 @@ def test_pictures_of_all_sizes_are_read_and_their_changes_counted(tmp_path, caps
             pq.write_table(pa.table(table), root / f"{split}.parquet")
     times = 2 if source == "folder" else 4
     loaded = load(source, root, reading=Reading(4))
-    assert {split.images.shape[1:] for split in loaded.values()} == {(3, 4, 4)}
+    assert {split.values.shape[1:] for split in loaded.values()} == {(3, 4, 4)}
     total = 7 * times
     assert sorted(said(capsys)) == sorted(
         f"{count} of {total} images in {root} are {change}"
@@ -123,8 +125,8 @@ def test_pictures_of_all_sizes_are_read_and_their_changes_counted(tmp_path, caps
 def test_a_picture_is_the_same_beside_pictures_of_other_sizes(tmp_path):
     alone = load("folder", album(tmp_path / "one", *[(8, 8)] * 5), reading=Reading(4))
     mixed = load("folder", album(tmp_path / "two", *[(8, 8)] * 5, (9, 7)), reading=Reading(4))
-    known = {image.numpy().tobytes() for split in alone.values() for image in split.images}
-    found = {image.numpy().tobytes() for split in mixed.values() for image in split.images}
+    known = {image.numpy().tobytes() for split in alone.values() for image in split.values}
+    found = {image.numpy().tobytes() for split in mixed.values() for image in split.values}
     assert known < found and len(found) == 12
 
 
@@ -135,7 +137,7 @@ def test_a_picture_is_turned_before_it_is_cropped(tmp_path):
     Image.fromarray(picture).save(root / "cat" / "turned.png", exif=exif)
     loaded = load("folder", root, reading=Reading(4))
     expected = np.rot90(picture[:, 2:6], -1)
-    assert any(np.array_equal(image.permute(1, 2, 0), expected) for split in loaded.values() for image in split.images)
+    assert any(np.array_equal(image.permute(1, 2, 0), expected) for split in loaded.values() for image in split.values)
 
 
 def test_no_more_than_one_picture_lies_in_memory_in_full(tmp_path, monkeypatch):
@@ -165,7 +167,7 @@ def test_a_bad_file_is_refused_and_the_share_that_the_refusal_names_is_enough(tm
     share = float(str(caught.value).split("--bad-files ")[1].split()[0])
     assert said(capsys) == []
     kept = load("folder", root, reading=Reading(8, bad_files=share))
-    assert sum(len(split.images) for split in kept.values()) == sum(len(split.labels) for split in kept.values()) == 19
+    assert sum(len(split.values) for split in kept.values()) == sum(len(split.labels) for split in kept.values()) == 19
 
 
 @given(st.integers(1, 10**6), st.data())
@@ -184,7 +186,7 @@ def test_bad_files_within_the_share_are_left_out_named_and_counted(tmp_path, cap
     assert {line.split(":")[0] for line in lines[:3]} < {str(root / "cat" / f"{i:03}.png") for i in (0, 2, 4, 6, 8)}
     assert all(line.endswith("; left out") for line in lines[:3])
     assert lines[3:] == [f"5 of 40 images in {root} are left out, as they cannot be decoded"]
-    held = {image.numpy().tobytes(): int(label) for s in kept.values() for image, label in zip(s.images, s.labels, strict=True)}
+    held = {image.numpy().tobytes(): int(label) for s in kept.values() for image, label in zip(s.values, s.labels, strict=True)}
     assert len(held) == 35
     for c in range(2):  # images keep their labels
         for i in range(20):
@@ -210,7 +212,7 @@ def test_a_class_whose_pictures_are_all_bad_is_refused(tmp_path):
     for path in (root / "dog").glob("*.png"):
         path.write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=r"would hold none of class dog"):
-        NoisyPixels("folder", root, bad_files=0.6, directions=1).setup()
+        noisy("folder", root, bad_files=0.6, directions=1).setup()
 
 
 def test_rows_without_a_picture_are_left_out_too(tmp_path, capsys):
@@ -268,7 +270,7 @@ def test_pictures_beyond_pillows_own_limit_are_read_where_the_user_says_so(tmp_p
 )
 def test_impossible_shares_and_limits_are_refused(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        NoisyPixels(**options)
+        Folder(Path("nowhere"), **options)
 
 
 @pytest.mark.parametrize("parts", [[""], ["all"], ["train", "test"], ["train/all", "val/all"]])
@@ -277,7 +279,7 @@ def test_a_folder_without_classes_is_one_class(tmp_path, capsys, parts):
         (tmp_path / part).mkdir(parents=True, exist_ok=True)
         for j in range(20):
             Image.fromarray(photograph(8, 8, 100 * i + j)).save(tmp_path / part / f"{j}.png")
-    data = NoisyPixels("folder", tmp_path, size=4, directions=1)
+    data = noisy("folder", tmp_path, size=4, directions=1)
     data.setup()
     labels = [data.labels(split) for split in ("train", "validation", "test")]
     assert sum(map(len, labels)) == 20 * len(parts)

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from noisy import load, noisy
 from PIL import Image
 
-from datamodules import NoisyPixels, memory
-from datamodules import parquet as parquet_tables
+from datamodules import memory
 from datamodules.decoding import Reading
-from datamodules.images import load
+from datamodules.sources import parquet as parquet_tables
 
 
 def encoded(image, kind="PNG", **options):
@@ -55,7 +55,7 @@ def read(root, name, content, size=(4, 4)):
     """What is made of one image: an array [h, w, 3]."""
     splits = load("folder", only(root, name, content, size), reading=Reading(size[0]))
     plain = np.asarray(noise(9, size=size))
-    found = [image.permute(1, 2, 0).numpy() for s in splits.values() for image in s.images[s.labels == 1]]
+    found = [image.permute(1, 2, 0).numpy() for s in splits.values() for image in s.values[s.labels == 1]]
     (image,) = [image for image in found if not np.array_equal(image, plain)]
     return image
 
@@ -179,7 +179,7 @@ def test_train_and_val_alone_use_val_as_test_and_say_so(tmp_path, capsys, name):
 def test_a_validation_split_of_its_own_is_the_validation_split(tmp_path):
     for split, count in (("train", 10), ("val", 4), ("test", 3)):
         tree(tmp_path / split, "cat", "dog", count=count)
-    data = NoisyPixels("folder", tmp_path, size=1, directions=1)
+    data = noisy("folder", tmp_path, size=1, directions=1)
     data.setup()
     assert [len(data.labels(split)) for split in ("train", "validation", "test")] == [20, 8, 6]
 
@@ -297,7 +297,7 @@ def test_what_may_not_be_read_is_refused_by_name(part):
     ],
 )
 def test_labels_that_are_not_0_to_c_are_numbered_and_said(tmp_path, capsys, numbers):
-    data = NoisyPixels("parquet", table(tmp_path, label=numbers), size=1, directions=1)
+    data = noisy("parquet", table(tmp_path, label=numbers), size=1, directions=1)
     data.setup()
     assert data.classes == 2
     assert set(data.labels("train").tolist()) == {0, 1}
@@ -312,7 +312,7 @@ def test_row_groups_and_several_files_keep_images_with_their_labels(tmp_path):
     loaded = load("parquet", tmp_path, reading=Reading(4))["train"]
     expected = [*range(7), *range(20)]  # train-1 comes before train.
     assert loaded.labels.tolist() == [i % 2 for i in expected]
-    for i, image in zip(expected, loaded.images, strict=True):
+    for i, image in zip(expected, loaded.values, strict=True):
         assert np.array_equal(image.permute(1, 2, 0), noise(i))
 
 
@@ -324,12 +324,12 @@ def test_a_set_that_does_not_fit_is_refused_before_it_is_decoded(tmp_path, monke
         load("folder", tree(tmp_path, "a", "b"), reading=Reading(4))
 
 
-def test_too_many_directions_for_the_memory_are_refused(monkeypatch):
+def test_too_many_directions_for_the_memory_are_refused(tmp_path, monkeypatch):
     import datamodules.memory
 
     monkeypatch.setattr(datamodules.memory, "free_bytes", lambda: 10**9)
-    with pytest.raises(ValueError, match=r"3,000,000 pixels for 1 seeds need .* free; give a smaller --size"):
-        NoisyPixels(size=1000).setup()
+    with pytest.raises(ValueError, match=r"3,000,000 inputs for 1 seeds need .* free; give a smaller --size"):
+        noisy("folder", tmp_path, size=1000).setup()
 
 
 def test_a_table_that_is_replaced_while_it_is_read_is_refused(tmp_path, monkeypatch):
@@ -364,7 +364,7 @@ def test_pictures_of_one_pixel_are_read(tmp_path):
         (tmp_path / c).mkdir()
         for i in range(10):
             noise(i, size=(1, 1)).save(tmp_path / c / f"{i}.png")
-    data = NoisyPixels("folder", tmp_path, size=1, directions=1)
+    data = noisy("folder", tmp_path, size=1, directions=1)
     data.setup()
     assert torch.isfinite(data.clean("train")).all()
 
@@ -380,4 +380,4 @@ def test_pictures_of_one_pixel_are_read(tmp_path):
 )
 def test_the_first_wrong_option_is_named(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        NoisyPixels(**options)
+        noisy(**options)

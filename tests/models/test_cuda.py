@@ -5,8 +5,9 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from noisy import noisy
 
-from datamodules import GaussianPairs, NoisyPixels
+from datamodules import GaussianPairs
 from models import EMA, MLP, Learner, Pixels, StopGradient, fused
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
@@ -58,7 +59,7 @@ def test_training_is_that_of_the_cpu_without_synchronisation(d, target, options)
 
 @pytest.mark.parametrize("target", [StopGradient, EMA, Pixels])
 def test_noisy_pixels_are_made_and_learnt_without_synchronisation(target):
-    data = NoisyPixels(size=8, directions=8, amplitude=1.0, gamma=0.4, sigma=0.05, count=200, seeds=[0, 1], batch=16)
+    data = noisy(size=8, directions=8, amplitude=1.0, gamma=0.4, sigma=0.05, count=200, seeds=[0, 1], batch=16)
     data.setup()
     encoder = MLP(192, [16], 8, "relu", eps=0.3, seeds=[0, 1])
     made = Learner(encoder, target(), 1e-3, momentum=0.9).to("cuda")

@@ -1,5 +1,7 @@
 """Small stacks on views of 3 x 4 x 4 numbers, as configurations."""
 
+import noisy
+
 NETWORKS = {
     "convolution": {"class_path": "models.networks.Convolution", "init_args": {"size": 4, "widths": [4], "patch": 2, "features": 5, "groups": 2}},
     "vit": {"class_path": "models.networks.ViT", "init_args": {"size": 4, "patch": 2, "width": 8, "depth": 1, "heads": 2, "features": 5}},
@@ -28,4 +30,4 @@ def model(network, objective, **options):
 def data(**options):
     """Noisy images of 4 x 4 pixels."""
     made = {"size": 4, "count": 400, "directions": 4, "amplitude": 2.0, "batch": 8, "seeds": [0, 1], **options}
-    return {"class_path": "datamodules.NoisyPixels", "init_args": made}
+    return noisy.config(**made)

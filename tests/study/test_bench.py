@@ -96,7 +96,7 @@ def test_the_pixel_peer_trains_the_same_network():
     for update in range(5):
         data = ours.data.pairs(update, ours.device)
         optimizer.zero_grad()
-        peer.training_step((data["x"][0], data["y"][0]), update).backward()
+        peer.training_step((data.x.values[0], data.y.values[0]), update).backward()
         optimizer.step()
     ours(5)
     for p, q in zip(into, own, strict=True):

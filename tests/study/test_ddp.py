@@ -12,8 +12,9 @@ import pytest
 import small_networks as networks
 import torch
 import yaml
+from noisy import noisy
 
-from datamodules import GaussianPairs, NoisyPixels, TemporalPairs
+from datamodules import GaussianPairs, TemporalPairs
 from study import cli
 from study.running.checkpoint import Checkpoint
 from study.running.training import StudyCLI, Training
@@ -118,7 +119,7 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
 PAIRS = {
     "gaussian": lambda _: GaussianPairs([[1.0, 0.8, 0.5]] * 2, [[0.9, 0.4, 0.7]] * 2, basis="rotated", batch=8),
     "temporal": lambda _: TemporalPairs([1.0, 0.8], [0.9, 0.4], [0.3, 0.1], basis="noncommuting", batch=8, seeds=[0, 1]),
-    "images": lambda root: NoisyPixels("folder", root, size=2, directions=3, flip=True, seeds=[0, 1], batch=8),
+    "images": lambda root: noisy("folder", root, size=2, directions=3, flip=True, seeds=[0, 1], batch=8),
 }
 
 
@@ -129,8 +130,8 @@ def test_shares_are_the_batch(name, ranks, images):
     data.setup()
     whole = data.pairs(5, device)
     shares = [data.pairs(5, device, rank, ranks) for rank in range(ranks)]
-    for view in "xy":
-        torch.testing.assert_close(torch.cat([share[view] for share in shares], 1), whole[view], rtol=1e-5, atol=1e-6)
+    for v in range(2):
+        torch.testing.assert_close(torch.cat([s[v].values for s in shares], 1), whole[v].values, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

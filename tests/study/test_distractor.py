@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from lightning import Trainer
+from noisy import noisy
 
-from datamodules import GaussianPairs, NoisyPixels
+from datamodules import GaussianPairs
 from models import MLP, Learner, StopGradient
 from study.observers import Distractor, Table
 from study.observers.alignment import distractor_share
@@ -27,7 +28,7 @@ def measured(data, activation="relu", observer=None):
 
 def pixels(**options):
     given = {"size": 4, "count": 5000, "directions": 6, "amplitude": 1.0, "batch": 16, "updates": 4, "chunk": 4}
-    return NoisyPixels(**given | options)
+    return noisy(**given | options)
 
 
 def sides(seed=0, sets=3, networks=3, n=300, held=200, i=5, o=4):
@@ -77,11 +78,11 @@ def test_of_a_linear_encoder_the_share_is_that_of_the_exact_moments(kind):
     found, encoder = measured(data, "linear")
     moments = data.moments()
     Sxx = torch.stack([m.Sxx for m in moments])
-    exact = distractor_share(matrix(encoder), Sxx, data.noise.D_SdK.double(), data.amplitude)
+    exact = distractor_share(matrix(encoder), Sxx, data.noise.D_SdK.double(), data.noise.amplitude)
     np.testing.assert_allclose(found["distractor/share"], exact, atol=0.03)
     assert float(exact.min()) > 0.05 and float(exact.max()) < 0.95
     # Features and coefficients are jointly linear: R^2 of coefficient a_j is that of the best linear estimate.
-    W, DW = matrix(encoder), matrix(encoder) @ data.noise.D_SdK.double() * data.amplitude
+    W, DW = matrix(encoder), matrix(encoder) @ data.noise.D_SdK.double() * data.noise.amplitude
     best = (DW * torch.linalg.solve(W @ Sxx @ W.mT, DW)).sum(1).mean(1)
     np.testing.assert_allclose(found["distractor/decoded"], best, atol=0.03)
 
@@ -104,7 +105,7 @@ def test_a_nonlinear_function_of_the_distractor_is_decoded_as_far_as_it_is_linea
         (lambda: Distractor(test=0), "test must be at least 2 images, found 0"),
         (
             lambda: measured(GaussianPairs([1.0] * 48, [0.5] * 48, batch=8, updates=2, chunk=1)),
-            "needs noisy images, found GaussianPairs; remove Distractor",
+            "needs noise with a distractor, found GaussianPairs without; remove Distractor",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 
+import noisy
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,10 +27,7 @@ SMALL = {
         "lr": 0.01,
         "momentum": 0.5,
     },
-    "data": {
-        "class_path": "datamodules.NoisyPixels",
-        "init_args": {"images": "folder", "root": "images", "size": 2, "count": 50, "directions": 2, "batch": 4, "updates": 40, "chunk": 4},
-    },
+    "data": noisy.config("folder", root="images", size=2, count=50, directions=2, batch=4, updates=40, chunk=4),
 }  # fmt: skip
 COUNTS = {"train": 40, "validation": 10, "test": 20}
 
@@ -211,6 +209,7 @@ def test_metrics_renamed_in_a_whole_table_do_not_end_in_a_result(path, study):
 
 
 OPTIONS = ("config", "data", "init_args")
+SOURCE = (*OPTIONS, "source", "init_args")
 ENCODER = ("config", "model", "encoder", "init_args")
 CONFIGURATIONS = {
     "no data": (("config", "data"), ...),
@@ -221,10 +220,10 @@ CONFIGURATIONS = {
     "huge numbers of networks": ((*ENCODER, "seeds"), list(range(100_000))),
     "negative widths": ((*ENCODER, "features"), -3),
     "widths that are texts": ((*ENCODER, "inputs"), "12"),
-    "huge images": ((*OPTIONS, "size"), 10**6),
-    "huge images for as many inputs": ((*OPTIONS, "directions"), 10**12),
+    "huge images": ((*SOURCE, "size"), 10**6),
+    "huge images for as many inputs": ((*OPTIONS, "noise", "init_args", "directions"), 10**12),
     "one image": ((*OPTIONS, "count"), 1),
-    "an image source that is none": ((*OPTIONS, "images"), "/etc/passwd"),
+    "a source that is none": ((*OPTIONS, "source", "class_path"), "/etc/passwd"),
 }
 
 
@@ -238,12 +237,14 @@ def test_a_probe_refuses_a_configuration_that_is_impossible(name, path, study):
     assert lines[0].startswith(f"study: error: {path}: ") and len(lines[0]) < 900
 
 
-@pytest.mark.parametrize("place", [("data",), ("model", "encoder"), ("model", "target"), ("data", "init_args", "root")])
+@pytest.mark.parametrize(
+    "place", [("data",), ("model", "encoder"), ("model", "target"), ("data", "init_args", "source", "init_args", "root")]
+)
 def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkeypatch, study):
     """A class outside this project, whose module says that it was imported."""
     (tmp_path / "strangers.py").write_text(
-        "from pathlib import Path\nfrom datamodules import NoisyPixels\nfrom models import EMA, MLP\n"
-        "Path('imported').touch()\nclass Stranger(NoisyPixels): pass\n"
+        "from pathlib import Path\nfrom datamodules import SourcePairs\nfrom models import EMA, MLP\n"
+        "Path('imported').touch()\nclass Stranger(SourcePairs): pass\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     content = torch.load(path, weights_only=True)
@@ -272,7 +273,8 @@ def test_a_checkpoint_names_neither_callbacks_nor_downloads(path, tmp_path, monk
     monkeypatch.setattr("torchvision.datasets.CIFAR10.download", lambda self: fetched.append(self.root))
     content = torch.load(path, weights_only=True)
     content["config"]["trainer"]["callbacks"] = [{"class_path": "strangers.Callback"}]
-    content["config"]["data"]["init_args"] |= {"images": "cifar10", "root": str(tmp_path / "fetched"), "download": True}
+    options = {"name": "cifar10", "root": str(tmp_path / "fetched"), "size": 2, "download": True}
+    content["config"]["data"]["init_args"]["source"] = {"class_path": "datamodules.sources.Torchvision", "init_args": options}
     sign(path, content)
     code, lines = study("probe", path)
     assert code == 2 and not fetched and not (tmp_path / "fetched").exists()

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import noisy
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,7 @@ import yaml
 from PIL import Image
 
 import study as package
-from datamodules import NoisyPixels
+from datamodules import SourcePairs
 from study import cli
 from study.experiments.linear import training
 from study.launch.order import carry_out, order
@@ -62,10 +63,7 @@ def linear(lr=0.05, **data):
 def pictures(root):
     made = linear()
     made["model"]["encoder"]["init_args"]["inputs"] = 48
-    made["data"] = {
-        "class_path": "datamodules.NoisyPixels",
-        "init_args": {"images": "folder", "root": str(root), "size": 4, "directions": 2, "updates": 4, "chunk": 2, "batch": 4},
-    }
+    made["data"] = noisy.config("folder", root=root, size=4, directions=2, updates=4, chunk=2, batch=4)
     return made
 
 
@@ -117,13 +115,13 @@ def test_content_is_the_same_with_and_without_what_is_kept(images, monkeypatch, 
 
 
 def test_pictures_that_change_while_a_run_begins_are_noticed(images, monkeypatch, runs):
-    setup = NoisyPixels.setup
+    setup = SourcePairs.setup
 
     def changing(self, stage=None):
         setup(self, stage)
         Image.fromarray(np.full((4, 4, 3), 7, dtype=np.uint8)).save(images / "0" / "0.png")
 
-    monkeypatch.setattr(NoisyPixels, "setup", changing)
+    monkeypatch.setattr(SourcePairs, "setup", changing)
     with pytest.raises(ValueError, match="changed while they were read"):
         Training("fit", "run", pictures(images)).execute(runs)
     assert not runs.exists()

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 from lightning import Trainer
+from noisy import noisy
 from PIL import Image
 from scipy.stats import spearmanr
 
-from datamodules import GaussianPairs, Moments, NoisyPixels
+from datamodules import GaussianPairs, Moments
 from models import EMA, MLP, Learner, Pixels, StopGradient
 from study.observers import Alignment, Distractor, Health, Loss, Probe, Table
 from study.observers.alignment import distractor_share, gains, learning_times, overlap, rank_correlation, top_rows, whitened
@@ -21,7 +22,7 @@ TARGETS = {"jepa": StopGradient, "ema": lambda: EMA(0.9), "mae": Pixels}
 
 
 def pixels(**options):
-    return NoisyPixels(
+    return noisy(
         **{"size": 4, "count": 300, "directions": 6, "amplitude": 2.0, "batch": 16, "updates": 12, "chunk": 4, **options}
     )
 
@@ -98,7 +99,7 @@ def test_distractor_share_is_the_share_of_variance():
     other.setup()
     variances = []
     for source in (data, other):
-        x = source.pairs(0, torch.device("cpu"))["x"].double()
+        x = source.pairs(0, torch.device("cpu")).x.values.double()
         variances.append(float(extract(stack, x)["features"].square().mean(1).sum()))
     assert float(share) == pytest.approx(1 - variances[1] / variances[0], abs=0.02)
 
@@ -174,7 +175,7 @@ def test_bad_options_are_refused(make, message):
 
 def test_probe_needs_labels():
     data = GaussianPairs([1.0] * 48, [0.5] * 48, batch=8, updates=2, chunk=1)
-    with pytest.raises(ValueError, match="labelled images"):
+    with pytest.raises(ValueError, match="needs labelled samples, found GaussianPairs without labels"):
         trained([Table(), Probe()], data=data)
 
 
@@ -206,7 +207,9 @@ def test_a_probe_needs_two_classes_and_training_does_not(tmp_path):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (4, 5, 3), dtype=np.uint8)).save(tmp_path / f"{i}.png")
     images = {"images": "folder", "root": tmp_path}
     trained([Table(), Alignment(4, k=3), Health(4, 10)], data=pixels(**images))
-    with pytest.raises(ValueError, match=r"at least 2 classes, found 1; give them one sub-folder per class, or remove Probe"):
+    with pytest.raises(
+        ValueError, match=r"at least 2 classes, found 1; give pictures one sub-folder per class, or remove Probe"
+    ):
         trained([Table(), Probe()], data=pixels(**images))
 
 

@@ -52,9 +52,11 @@ CONFIG = {
         "lr": 0.01,
     },
     "data": {
-        "class_path": "datamodules.NoisyPixels",
+        "class_path": "datamodules.SourcePairs",
         "init_args": {
-            "images": "folder", "root": "images", "size": 4, "directions": 2, "updates": 8, "chunk": 2, "batch": 8, "seeds": [0, 1],
+            "source": {"class_path": "datamodules.sources.Folder", "init_args": {"root": "images", "size": 4}},
+            "noise": {"class_path": "datamodules.noise.White", "init_args": {"sigma": 0.1}},
+            "updates": 8, "chunk": 2, "batch": 8, "seeds": [0, 1],
         },
     },
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import shutil
 
+import noisy
 import pandas as pd
 import pytest
 import small_networks as networks
@@ -25,7 +26,7 @@ DATA = {
 def run(data, target, model):
     """Two networks of different seed: linear ones on moments, nonlinear ones on minibatches."""
     name, options = data
-    inputs = 4 if "size" not in options else 3 * options["size"] ** 2
+    inputs = 3 * 2**2 if "source" in options else 4
     encoder = {
         "inputs": inputs, "hidden": [4], "features": 3, "activation": "linear" if "batch" not in options else "relu",
         "eps": 0.3, "init": "normal", "seeds": [0, 1],
@@ -93,5 +94,5 @@ def test_killed_and_resumed_equals_uninterrupted(data, schedule, optimizer, targ
 
 
 def test_a_run_on_images_resumes_with_the_same_rows_flips_and_noise(runs, images, monkeypatch):
-    options = {"images": "folder", "root": str(images), "size": 2, "directions": 3, "flip": True, "seeds": [0, 1], "batch": 8}
-    check(run(("NoisyPixels", options), "EMA", SCHEDULES["cosine"] | {"lr": 0.01}), runs, monkeypatch)
+    options = noisy.config("folder", root=images, size=2, directions=3, flip=True, seeds=[0, 1], batch=8)["init_args"]
+    check(run(("SourcePairs", options), "EMA", SCHEDULES["cosine"] | {"lr": 0.01}), runs, monkeypatch)

@@ -190,7 +190,7 @@ BAD = {
     "gamma outside": (["run", "pixels", "--gamma", "1.5"], "gamma must lie in [0, 1], found 1.5"),
     "too many directions": (
         ["run", "pixels", "--directions", "1000"],
-        "directions must be at least 1 and at most 768, found 1000",
+        "directions must be from 1 to 768 (the inputs), found 1000",
     ),
     "no folder": (["run", "pixels", "--images", "folder", "--root", "nowhere"], "nowhere: no such folder"),
     "unknown images": (["run", "pixels", "--images", "imagenet"], "imagenet"),

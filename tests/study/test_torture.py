@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from datamodules import images
+from datamodules.sources import builtin
 from study import cli, files
 from study.experiments import dynamics
 from study.running import checkpoint
@@ -70,7 +70,7 @@ def sweep(out, pause, commands):
     torch.set_num_threads(1)  # tables of `pixels` depend on it
     checkpoint.Checkpoint.every = property(lambda self: 1, lambda self, value: None)
     checkpoint.flush, files.flush, os.replace = slow(checkpoint.flush), slow(files.flush), slow(os.replace)
-    images.BUILTIN_TRAIN, images.BUILTIN_TEST = 1000, 250  # which every process makes anew
+    builtin.TRAIN, builtin.TEST = 1000, 250  # which every process makes anew
     dynamics.MEASUREMENTS = 20
     dynamics.RATES = {objective: dict.fromkeys(range(1, 5), 0.1) for objective in dynamics.RATES}  # a tenth of the updates
     for name in SWEEP:

@@ -9,13 +9,30 @@ import torch
 
 from datamodules.messages import printable, say
 from datamodules.order import balanced
-from datamodules.splits import NAMES, Listed, Source, content, listed, same_classes, used
+from datamodules.sources.pictures import Pictures
+from datamodules.splits import NAMES, Listed, Listing, Split, content, listed, same_classes, used
 
 ONLY = "images"  # name of the class of a folder that holds no folders
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 
 
-def folder(root: Path) -> Source:
+class Folder(Pictures):
+    """Pictures as files, one sub-folder per class or none (`folder`)."""
+
+    @property
+    def labelled(self) -> bool:
+        folders = _folders(self.checked_root())
+        splits = [path for path in folders if path.name.lower() in NAMES]
+        return len(_folders(splits[0]) if splits else folders) > 1
+
+    def files(self) -> list[Path]:
+        return pictures(self.checked_root())
+
+    def load(self) -> dict[str, Split]:
+        return self.decoded(folder)
+
+
+def folder(root: Path) -> Listing:
     """Lists root/CLASS/... or root/SPLIT/CLASS/...; without splits, a fifth is held out as test in the order of `balanced`.
 
     Where there are fewer than two classes, all images are of one, which no probe can be fitted to.
@@ -51,7 +68,7 @@ def folder(root: Path) -> Source:
         splits = {"train": _listed([whole[i] for i in order[:-held]]), "test": _listed([whole[i] for i in order[-held:]])}
     for what, count in skipped.items():
         say(f"{count:,} {what} in {printable(root)} {'is' if count == 1 else 'are'} skipped")
-    return Source(splits, classes)
+    return Listing(splits, classes)
 
 
 def pictures(root: Path) -> list[Path]:

@@ -10,12 +10,23 @@ import pyarrow
 import pyarrow.parquet
 
 from datamodules.messages import printable, reason, say
-from datamodules.splits import NAMES, Listed, Source, listed, same_classes, used
+from datamodules.sources.pictures import Pictures
+from datamodules.splits import NAMES, Listed, Listing, Split, listed, same_classes, used
 
 ROWS = 1024  # read at once
 
 
-def parquet(root: Path) -> Source:
+class Parquet(Pictures):
+    """Pictures in tables (`parquet`)."""
+
+    def files(self) -> list[Path]:
+        return tables(self.checked_root())
+
+    def load(self) -> dict[str, Split]:
+        return self.decoded(parquet)
+
+
+def parquet(root: Path) -> Listing:
     """Lists the tables of `root`; the label values that occur, in their order, are the classes.
 
     Raises:
@@ -52,7 +63,7 @@ def parquet(root: Path) -> Source:
     splits = {
         name: Listed(_images(mapped[name], values), [index[label] for label in values]) for name, values in labels.items()
     }
-    return Source(splits, classes)
+    return Listing(splits, classes)
 
 
 def tables(root: Path) -> list[Path]:

@@ -1,0 +1,10 @@
+"""Where clean samples come from."""
+
+from datamodules.sources.builtin import Builtin
+from datamodules.sources.folder import Folder
+from datamodules.sources.parquet import Parquet
+from datamodules.sources.source import Source
+from datamodules.sources.torchvision import Torchvision
+from datamodules.splits import Split
+
+__all__ = ["Builtin", "Folder", "Parquet", "Source", "Split", "Torchvision"]
