@@ -62,7 +62,7 @@ def read(path: Path, images: str | None, given: dict[str, Any], trust: Collectio
     for key, name in naming.leaves({"model": model, "data": data}):
         if key != "class_path" and not outside.may_name(name):
             continue
-        if not (isinstance(name, str) and (name in trusted or name.startswith(OURS))):
+        if not (isinstance(name, str) and (name in trusted or _ours(name))):
             raise ValueError(
                 f"{path}: would run {shown(name)}, which is not of this project; if you trust it, give --trust {name}"
             )
@@ -102,6 +102,16 @@ def read(path: Path, images: str | None, given: dict[str, Any], trust: Collectio
     if of_source.get("root") is not None and images is None:
         say(f"reading images of {shown(of_source['root'])}, as {path} says; --images and --root give others")
     return trained, untrained, pairs
+
+
+def _ours(name: str) -> bool:
+    """Whether a class is defined by this program, and not only found there, as what a module of it imports is."""
+    if not name.startswith(OURS):
+        return False
+    try:
+        return outside.module_of(name).__name__.startswith(OURS)
+    except ValueError:
+        return True  # there is none, which the parser says
 
 
 def fits(model: dict[str, Any], inputs: int, weights: dict[str, torch.Tensor]) -> None:
