@@ -11,6 +11,7 @@ from torch.func import functional_call, vmap
 from models.encoder import Encoder, Precision
 
 SAMPLES = 4  # of the batch that a new network is tried on
+FAILURES = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, NameError)  # of others' code
 
 
 class Stack(Encoder):
@@ -28,7 +29,7 @@ class Stack(Encoder):
         dtype: "float32" or "float64".
 
     Raises:
-        ValueError: the module cannot take such views, has no features, or is not as described above.
+        ValueError: the module cannot be made or take such views, has no features, or is not as described above.
     """
 
     def __init__(
@@ -63,7 +64,10 @@ class Stack(Encoder):
     def _make(self, network: Callable[[], nn.Module], seed: int) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            module = network()
+            try:
+                module = network()
+            except FAILURES as error:
+                raise ValueError(f"the network cannot be made: {_reason(error)}") from error
         if not isinstance(module, nn.Module):
             raise ValueError(f"network must make a torch module, found {type(module).__name__}")
         return module.to(self.dtype)
@@ -102,6 +106,10 @@ def _keep(taps: dict[str, Tensor], name: str) -> Callable[[nn.Module, tuple, Ten
     return keep
 
 
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}, {' '.join(str(error).split())[:200]}"
+
+
 def _tried(
     module: nn.Module, call: Callable[[dict[str, Tensor], Tensor], dict[str, Tensor]], shape: list[int], dtype: torch.dtype
 ) -> dict[str, Tensor]:
@@ -117,9 +125,8 @@ def _tried(
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             first, again, few = call(weights, views), call(weights, views), call(weights, views[:2])
-        except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(f"{name} cannot take views of shape {shape}: {type(error).__name__}, {reason}") from error
+        except FAILURES as error:
+            raise ValueError(f"{name} cannot take views of shape {shape}: {_reason(error)}") from error
     wrong = [tap for tap, value in first.items() if not isinstance(value, Tensor) or value.ndim < 2 or len(value) != SAMPLES]
     if wrong or "features" not in first:
         raise ValueError(f"{name} must return features [B, ...], or named taps with features among them; found {list(first)}")

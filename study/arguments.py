@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import jsonargparse
 import yaml
 
+from study import naming
 from study.terminal import say
 from study.yaml_files import check
 
@@ -18,13 +19,15 @@ plain = jsonargparse.get_loader("yaml")  # jsonargparse's own, to which 1e-3 is 
 
 
 def load(text: str) -> Any:
-    """The values of YAML on the command line or in a configuration.
+    """The values of YAML on the command line or in a configuration, classes by the names that the parser knows.
 
     Raises:
         yaml.YAMLError: it would be read otherwise than it was meant.
+        ValueError: it names a class that cannot be imported.
     """
     check(text)
-    return plain(text)
+    found = plain(text)
+    return found if isinstance(found, str) else naming.internal(found)
 
 
 jsonargparse.set_loader("yaml", load, exceptions=(yaml.YAMLError,))
@@ -49,6 +52,7 @@ def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
 
 def essence(message: str) -> str:
     """Of what jsonargparse says at length the key, what was expected, and what was found, in one line; other messages as they are."""
+    message = naming.shown(message)
     if "Errors:" not in message and "Parser key" not in message:
         return message
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", " ".join(message.split()))
@@ -73,6 +77,17 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self, message)
+
+
+def made(base: type, config: dict[str, Any]) -> Any:
+    """The object, of a subclass of `base`, that a configuration with class_path and init_args describes.
+
+    Raises:
+        ArgumentError, ValueError, TypeError: it is impossible.
+    """
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "made")
+    return parser.instantiate_classes(parser.parse_object({"made": naming.internal(config)}))["made"]
 
 
 class Folder:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study import documentation
+from study.outside import check_ours
 from study.running.signals import Preempted, caught, requeue
 from study.terminal import discard, escaped, prepare, say
 
 if TYPE_CHECKING:
     from study.arguments import Parser
-    from study.experiments.base import Claim
+    from study.experiments.base import Claim, Experiment
     from study.launch.launcher import Launcher
 
 COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
@@ -49,9 +50,10 @@ def study_list(arguments: list[str]) -> int:
 
 def study_run(arguments: list[str]) -> int:
     """Run an experiment: study run NAME [options]; study run NAME --help lists its options. NAME `linear` stands for all
-    experiments on linear networks, at their defaults."""
+    experiments on linear networks, at their defaults; an experiment of your own is package.module.Class or path/to/file.py:Class."""
     from study.arguments import Parser
-    from study.experiments import EXPERIMENTS, LINEAR
+    from study.experiments import EXPERIMENTS, LINEAR, experiment
+    from study.experiments.base import TrainingExperiment
     from study.launch import local, slurm
     from study.launch.cluster import Cluster, add_options, take_cluster
 
@@ -59,14 +61,18 @@ def study_run(arguments: list[str]) -> int:
     if arguments[:1] in (["-h"], ["--help"]):
         print(f"usage: study run NAME [options]\n\n{study_run.__doc__}\n\nNAME is one of: {names}")
         return 0
-    if not arguments or arguments[0] not in [*EXPERIMENTS, "linear"]:
+    if not arguments or (arguments[0] not in [*EXPERIMENTS, "linear"] and "." not in arguments[0]):
         found = repr(arguments[0]) if arguments else "nothing"
-        raise ValueError(f"expected the name of an experiment, found {found}; choose one of: {names}")
-    made = [EXPERIMENTS[name] for name in (LINEAR if arguments[0] == "linear" else arguments[:1])]
+        raise ValueError(f"expected an experiment, found {found}; choose path/to/file.py:Class or one of: {names}")
+    made = [experiment(name) for name in (LINEAR if arguments[0] == "linear" else arguments[:1])]
     about = inspect.getdoc(made[0]) if len(made) == 1 else "All experiments on linear networks, at their defaults."
     parser = Parser(prog=f"study run {arguments[0]}", description=about, exit_on_error=True)
     if len(made) == 1:
-        parser.add_class_arguments(made[0], skip={"device"})
+        parser.add_class_arguments(made[0], skip={"device", "observers"})
+        if issubclass(made[0], TrainingExperiment):
+            parser.add_argument(
+                "--observers", type=str, nargs="+", default=[], help="further observers, as path/to/file.py:Class"
+            )
     add_out(parser, device=True)
     parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="this machine, or a SLURM cluster")
     add_options(parser)
@@ -82,7 +88,7 @@ def study_run(arguments: list[str]) -> int:
         raise ValueError("the options of a cluster have no effect on this machine; give --launcher slurm, or leave them out")
     else:
         launcher = local.Local(splitting)
-    run_experiments([(experiment.name, options) for experiment in made], out, choice, launcher)
+    run_experiments([(kind, options) for kind in made], out, choice, launcher)
     return 0
 
 
@@ -118,19 +124,18 @@ def study_cancel(arguments: list[str]) -> int:
     return int(bool(beyond))
 
 
-def run_experiments(wanted: list[tuple[str, dict]], out: Path, device: str, launcher: "Launcher") -> None:
+def run_experiments(wanted: "list[tuple[type[Experiment], dict]]", out: Path, device: str, launcher: "Launcher") -> None:
     """Run experiments, then write claims and page from all that is under `out`."""
     from study.console import Console
-    from study.experiments import EXPERIMENTS
     from study.launch import store
     from study.launch.launcher import perform
     from study.report import board, page
 
     console = Console()
     device, done = launcher.device(device), set()
-    for name, options in wanted:
-        experiment = EXPERIMENTS[name](**options, device=device)
-        console.print(f"{name} on {device}: {experiment.expected}")
+    for kind, options in wanted:
+        experiment = kind(**options, device=device)
+        console.print(f"{experiment.name} on {device}: {experiment.expected}")
         perform(experiment, launcher, out, given(), console)
         done.add(store.place(experiment, out))
     found, made = page.publish(out)
@@ -233,9 +238,10 @@ def study_reproduce(arguments: list[str]) -> int:
     parser = parser_of("reproduce")
     add_out(parser, device=True)
     options = parser.parse_args(arguments)
+    from study.experiments import EXPERIMENTS
     from study.launch.local import Local
 
-    run_experiments([("dynamics", {}), ("pixels", {})], options.out, options.device, Local())
+    run_experiments([(EXPERIMENTS[name], {}) for name in ("dynamics", "pixels")], options.out, options.device, Local())
     return 0
 
 
@@ -310,6 +316,7 @@ def carry_out(arguments: list[str]) -> tuple[int, str]:
 
 
 def obey(arguments: list[str]) -> int:
+    check_ours()
     if arguments and arguments[0] in COMMANDS:
         return globals()[f"study_{arguments[0]}"](arguments[1:])
     if arguments[:1] not in ([], ["-h"], ["--help"]):

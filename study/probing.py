@@ -15,7 +15,7 @@ from rich.table import Table as Printed
 
 from datamodules import SourcePairs
 from models import Learner
-from study import figures
+from study import figures, naming, outside
 from study.arguments import essence
 from study.console import Console
 from study.experiments.sources import source
@@ -25,7 +25,6 @@ from study.observers.extract import extract
 from study.observers.few import DRAWS, NUMBERS
 from study.observers.probe import Probe, Sample
 from study.running.checkpoint import load
-from study.running.inputs import classes
 from study.running.options import check_sizes
 from study.running.training import data_of
 from study.statistics import interval, spread
@@ -59,14 +58,17 @@ def read(path: Path, images: str | None, given: dict[str, Any], trust: Collectio
             pass
         case _:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(config)}")
-    for name in classes({"model": model, "data": data}):
-        if not (isinstance(name, str) and (name in trust or name.startswith(OURS))):
+    trusted = {outside.whole(name) for name in trust}
+    for key, name in naming.leaves({"model": model, "data": data}):
+        if key != "class_path" and not outside.may_name(name):
+            continue
+        if not (isinstance(name, str) and (name in trusted or _ours(name))):
             raise ValueError(
                 f"{path}: would run {shown(name)}, which is not of this project; if you trust it, give --trust {name}"
             )
     match data:
         case {"class_path": str(name), "init_args": dict(options)}:
-            if not name.endswith("SourcePairs") and name not in trust:
+            if not name.endswith("SourcePairs") and name not in trusted:
                 raise ValueError(f"{path}: trained on {shown(name)}; a probe needs labelled samples")
         case _:
             raise ValueError(f"{path}: not a configuration of this project, found {shown(data)} as its data")
@@ -88,7 +90,7 @@ def read(path: Path, images: str | None, given: dict[str, Any], trust: Collectio
             raise ValueError(f"trained on {type(pairs).__name__}; a probe needs labelled samples of a source")
         pairs.attach()
         fits(model, pairs.inputs, weights)
-        trained = parser.instantiate_classes(parser.parse_object({"model": model}))["model"]
+        trained = parser.instantiate_classes(parser.parse_object(naming.internal({"model": model})))["model"]
         check_sizes(trained.encoder, pairs)
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
         raise ValueError(f"{path}: its configuration is impossible: {shown(essence(str(error)))}") from error
@@ -100,6 +102,16 @@ def read(path: Path, images: str | None, given: dict[str, Any], trust: Collectio
     if of_source.get("root") is not None and images is None:
         say(f"reading images of {shown(of_source['root'])}, as {path} says; --images and --root give others")
     return trained, untrained, pairs
+
+
+def _ours(name: str) -> bool:
+    """Whether a class is defined by this program, and not only found there, as what a module of it imports is."""
+    if not name.startswith(OURS):
+        return False
+    try:
+        return outside.module_of(name).__name__.startswith(OURS)
+    except ValueError:
+        return True  # there is none, which the parser says
 
 
 def fits(model: dict[str, Any], inputs: int, weights: dict[str, torch.Tensor]) -> None:

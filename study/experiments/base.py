@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import inspect
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from study import outside
 from study.experiments.verdict import MEASUREMENT, Region, judge
 from study.running.result import Result
 from study.running.run import Run
@@ -70,7 +72,7 @@ class Experiment(abc.ABC):
 
     def outside(self) -> str:
         """The options that leave the conditions of the claims, as text; empty where there are none."""
-        fixed = [field for field in dataclasses.fields(self) if field.name not in (*self.free, "device")]
+        fixed = [field for field in dataclasses.fields(self) if field.name not in (*self.free, "device", "observers")]
         found = {field.name: getattr(self, field.name) for field in fixed if getattr(self, field.name) != field.default}
         return ", ".join(f"{name} = {value}" for name, value in found.items())
 
@@ -113,13 +115,38 @@ class Experiment(abc.ABC):
 
     @classmethod
     def statement(cls) -> str:
-        """The claim as the experiment's module states it."""
+        """The claim as the experiment's module states it.
+
+        Raises:
+            ValueError: it does not.
+        """
         doc = inspect.getdoc(inspect.getmodule(cls)) or ""
-        return doc.split("Claim: ")[1].split("\nCommand: ")[0]
+        if not (stated := re.search(r"(?s)Claim: (.*?)\nCommand: ", doc)):
+            raise ValueError(f"{cls.__name__}: expected lines `Claim: ...` and then `Command: ...` in its module's docstring")
+        return stated[1]
 
     def reported(self, results: Results) -> list[dict[str, Any]]:
         """Rows of a table of further measurements that no claim is made of."""
         return []
+
+
+@dataclass
+class TrainingExperiment(Experiment):
+    """Base of experiments whose runs are trained by Lightning, so that anything can be measured in them. Observers change no run's
+    weights, and claims stay claims.
+
+    Args:
+        observers: classes of further observers, package.module.Class or path/to/file.py:Class.
+    """
+
+    observers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.observers = tuple(map(outside.whole, self.observers))
+
+    def further(self, every: int) -> list[dict[str, Any]]:
+        """The further observers as callbacks of a configuration, each with the option `every`."""
+        return [{"class_path": name, "init_args": {"every": every}} for name in self.observers]
 
 
 def check_count(name: str, value: int, least: int = 1, most: int = MOST) -> None:

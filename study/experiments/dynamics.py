@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.stats import spearmanr
 
-from study.experiments.base import Claim, Experiment, Figures, Plan, Results, check_count
+from study.experiments.base import Claim, Figures, Plan, Results, TrainingExperiment, check_count
 from study.experiments.linear import FRACTION, TARGETS, first_reached, trained_gains, training
 from study.experiments.verdict import Region, around
 from study.running.run import Run
@@ -35,7 +35,7 @@ MEASUREMENTS = 800  # dense enough to interpolate the steepest part at twice the
 
 
 @dataclass
-class Dynamics(Experiment):
+class Dynamics(TrainingExperiment):
     """Trained deep linear networks over theory.
 
     Args:
@@ -52,6 +52,7 @@ class Dynamics(Experiment):
     eps: float = 0.02
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.depths = tuple(self.depths)
         self._gains: dict[Path, tuple[NDArray, NDArray, NDArray]] = {}
         check_count("seeds", self.seeds)
@@ -83,7 +84,7 @@ class Dynamics(Experiment):
         lr = [rate * multiple for _, _, multiple in networks]
         return training(
             self.name, f"{objective}-L{depth}", objective, self.device, lam, [list(RHO)] * len(lam), depth, self.eps, seeds, lr,
-            every, MEASUREMENTS,
+            every, MEASUREMENTS, observers=self.further(every),
         )  # fmt: skip
 
     def gains(self, results: Results, objective: flow.Objective, depth: int) -> tuple[NDArray, NDArray, NDArray]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from study.experiments.base import Experiment, Plan, check_count, final
+from study import outside
+from study.experiments.base import Plan, TrainingExperiment, check_count, final
 from study.experiments.sources import check_images, made, source
 from study.running.result import Result
 from study.running.run import Run
@@ -25,7 +26,7 @@ Make = Callable[[str, list[float], list[int], list[int]], Run]  # of a name, rat
 
 
 @dataclass
-class ImageExperiment(Experiment):
+class ImageExperiment(TrainingExperiment):
     """Base of experiments on noisy images.
 
     Args:
@@ -81,7 +82,9 @@ class ImageExperiment(Experiment):
     seeds: int = 5
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_images(self.images)
+        self.images = outside.whole(self.images)
         check_count("size", self.size, most=1024)
         check_count("count", self.count, least=10, most=10**9)
         for name in ("updates", "batch", "seeds"):

@@ -1,5 +1,6 @@
 """What the experiments on deep linear networks share: integrations on Gaussian pairs, and reading them back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,17 +105,18 @@ def training(
     every: int,
     measurements: int,
     batch: int | None = None,
+    observers: Sequence[dict[str, Any]] = (),
     **model: Any,
 ) -> Run:
     """N deep linear networks trained by Lightning in float64 on pairs with lam, rho [N, d], gains recorded every `every`
-    updates; exact moments, or minibatches of `batch` pairs."""
+    updates; exact moments, or minibatches of `batch` pairs; with further observers."""
     d = len(lam[0])
     encoder = {"inputs": d, "hidden": [d] * (depth - 1), "features": d, "eps": eps, "dtype": "float64", "seeds": seeds}
     data = {"lam": lam, "rho": rho, "basis": "rotated", "updates": measurements * every, "chunk": every, "batch": batch}
     config = {
         "trainer": {
             "accelerator": device,
-            "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": every, "k": 2}}],
+            "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": every, "k": 2}}, *observers],
         },
         "model": {
             "encoder": {"class_path": "models.MLP", "init_args": encoder},

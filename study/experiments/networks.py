@@ -214,6 +214,7 @@ class Networks(ImageExperiment):
             observers = [observer("Probe", length // 4, **probe, test=10_000, labels=LABELS), observer("Health", length // 4)]
             if cell.noise != "clean":
                 observers.append(observer("Distractor", length // 4))
+            observers += self.further(max(1, length // 4))
             yield from self.tuned(
                 cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length)
             )

@@ -67,6 +67,7 @@ class Pixels(ImageExperiment):
                     {"class_path": "study.observers.Alignment", "init_args": {**same, "k": min(STRONGEST, features), "recorded": 32}},
                     *([{"class_path": "study.observers.Probe", "init_args": same}] if self.made.labelled else []),
                     {"class_path": "study.observers.Health", "init_args": same},
+                    *self.further(every),
                 ],
             },
             "model": {

@@ -1,8 +1,9 @@
 """The samples that an experiment trains on, from the options --images, --root and what belongs to them."""
 
 import inspect
-import pkgutil
 from typing import TYPE_CHECKING, Any
+
+from study import outside
 
 if TYPE_CHECKING:
     from datamodules.sources import Source
@@ -26,7 +27,7 @@ def source(images: str, options: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a source.
 
     Args:
-        images: one of NAMES, or the import path of a class.
+        images: one of NAMES, or a class by package.module.Class or path/to/file.py:Class.
         options: arguments of its constructor, by name.
 
     Raises:
@@ -34,12 +35,10 @@ def source(images: str, options: dict[str, Any]) -> dict[str, Any]:
     """
     check_images(images)
     path, named = NAMES.get(images, (images, {}))
-    try:
-        takes = inspect.signature(pkgutil.resolve_name(path)).parameters
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"images {images!r} is no class ({error}); choose one of {', '.join(NAMES)}, or package.module.Class"
-        ) from error
+    found = outside.resolve(path)
+    if not inspect.isclass(found):
+        raise ValueError(f"images {images!r} is no class, found {found!r}; choose one of {', '.join(NAMES)}, or a class")
+    takes = inspect.signature(found).parameters
     for name, value in options.items():
         if name not in takes:
             raise ValueError(f"{name} = {value} has no meaning for images {images}; leave it out")
@@ -58,11 +57,9 @@ def made(config: dict[str, Any]) -> "Source":
     import jsonargparse
 
     from datamodules.sources import Source
-    from study.arguments import essence
+    from study import arguments
 
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(Source, "source")
     try:
-        return parser.instantiate_classes(parser.parse_object({"source": config}))["source"]
+        return arguments.made(Source, config)
     except (jsonargparse.ArgumentError, ValueError, TypeError) as error:
-        raise ValueError(essence(str(error))) from error
+        raise ValueError(arguments.essence(str(error))) from error

@@ -1,9 +1,9 @@
 """A run as plain data, for another process to carry out, and what that answers."""
 
-import pkgutil
 from pathlib import Path
 from typing import Any
 
+from study import naming, outside
 from study.launch.parts import split
 from study.running.failed import failure
 from study.running.integration import Integration
@@ -15,7 +15,7 @@ CARRY_OUT = "study.launch.order:carry_out"  # for a pool
 def order(run: Run, out: Path, folder: Path, command: str, splitting: bool) -> dict[str, Any]:
     """What `carry_out` needs to do the run, whose folder under `out` is given; can be written as JSON."""
     return {
-        "kind": f"{type(run).__module__}:{type(run).__qualname__}",
+        "kind": naming.external(f"{type(run).__module__}.{type(run).__qualname__}"),
         "experiment": run.experiment,
         "name": run.name,
         "config": run.config,
@@ -28,7 +28,7 @@ def order(run: Run, out: Path, folder: Path, command: str, splitting: bool) -> d
 
 def carry_out(made: dict[str, Any]) -> dict[str, Any] | None:
     """Do the run; returns what `error_of` makes an error of, or nothing where the run is done."""
-    run = pkgutil.resolve_name(made["kind"])(made["experiment"], made["name"], made["config"])
+    run = outside.resolve(made["kind"])(made["experiment"], made["name"], made["config"])
     out = Path(made["out"])
     try:
         if (found := run.folder(out).name) != Path(made["folder"]).name:
@@ -44,4 +44,4 @@ def carry_out(made: dict[str, Any]) -> dict[str, Any] | None:
 
 def resumes(made: dict[str, Any]) -> bool:
     """Whether the run goes on where it was interrupted, and does not start again."""
-    return not issubclass(pkgutil.resolve_name(made["kind"]), Integration)
+    return not issubclass(outside.resolve(made["kind"]), Integration)

@@ -42,7 +42,9 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place], carry_out: str)
     with ExitStack() as stack:
         command = [sys.executable, "-m", "study.launch.worker", carry_out]
         workers = [
-            stack.enter_context(subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=os.environ | place))
+            stack.enter_context(
+                subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, env=os.environ | environment() | place)
+            )
             for place in places
         ]
         try:
@@ -66,3 +68,8 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place], carry_out: str)
 
 def lost(worker: subprocess.Popen[str], role: str) -> ChildProcessError:
     return ChildProcessError(f"{role}: its process ended with exit code {worker.wait()} before it was done")
+
+
+def environment() -> dict[str, str]:
+    """Has another process of Python find the modules that this one finds, and not those of the folder that it starts in."""
+    return {"PYTHONPATH": os.pathsep.join(os.path.abspath(place) for place in sys.path), "PYTHONSAFEPATH": "1"}

@@ -16,6 +16,7 @@ from study.console import Console
 from study.launch.cluster import Cluster
 from study.launch.launcher import Launcher, report
 from study.launch.order import order
+from study.launch.pool import environment
 from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.failed import error_of, failed
@@ -120,7 +121,8 @@ def script_of(cluster: Cluster, name: str, place: Path, tasks: int) -> str:
     )
     executor.parameters["map_count"] = tasks
     # The script alone is submitit's: what it would submit itself hands over a pickled function, and this job reads its orders.
-    job = shlex.join([sys.executable, "-m", "study.launch.job", str(place)])
+    found = [f"{name}={value}" for name, value in environment().items()]
+    job = shlex.join(["env", *found, sys.executable, "-m", "study.launch.job", str(place)])
     return executor._make_submission_file_text(f"srun --unbuffered --cpus-per-task=${{SLURM_CPUS_PER_TASK:-1}} {job}", name)
 
 

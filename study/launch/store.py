@@ -6,27 +6,36 @@ and the page are made from the tables alone. <out>/claims.json holds the claims 
 
 import dataclasses
 import datetime
+import hmac
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from study.experiments import EXPERIMENTS
+from study import naming
+from study.experiments import EXPERIMENTS, experiment
 from study.experiments.base import Claim, Experiment, Results
 from study.files import checksum, component, number, read_json, shown, strict_json, supported, write
+from study.running import own
+from study.running.inputs import source
 from study.running.result import Result
 from study.running.run import identity, verify
+from study.terminal import say
 
-FORMAT = 2  # of a record
-FIELDS = {"options", "runs", "command", "seconds", "finished"}
+FORMAT = 3  # of a record
+FIELDS = {"options", "runs", "command", "seconds", "finished", "outside", "signature"}
+VARIANT = re.compile(r"[0-9a-f]{12}\.json")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One execution of an experiment, read back: what was asked, which runs it gave, how long it took."""
+    """One execution of an experiment, read back: what was asked, which runs it gave, how long it took. `outside` names the class of
+    an experiment that is not this program's; it is imported only where the user's own key has signed the name, as a folder of
+    results can be anybody's."""
 
     path: Path
     options: dict[str, Any]
@@ -34,6 +43,8 @@ class Record:
     command: str
     seconds: float
     finished: str
+    outside: str | None
+    signature: str | None
 
     @property
     def name(self) -> str:
@@ -47,7 +58,7 @@ class Record:
 
     @cached_property
     def key(self) -> str:
-        """Checksum of the record and of its runs' files, all of which are checked.
+        """Checksum of the record, of its runs' files, all of which are checked, and of the source of an experiment from outside.
 
         Raises:
             ValueError: one is missing, damaged or from a newer version; names it.
@@ -58,17 +69,34 @@ class Record:
             self.command,
             self.seconds,
             self.finished,
+            source(self.outside) if self.outside and self.kind() else None,
         ]
         return checksum(json.dumps([content, [verify(path) for path in self.runs.values()]], sort_keys=True).encode())
+
+    def kind(self) -> type[Experiment]:
+        """The experiment's class.
+
+        Raises:
+            ValueError: it is from outside, and cannot be imported, or may not be; says why.
+        """
+        if self.outside is None:
+            return EXPERIMENTS[self.name]
+        if not self.signature or self.signature != _signature_of(self.outside):
+            raise ValueError(f"{self.outside} is not known to be yours; `study run {self.outside}` makes it so")
+        found = experiment(self.outside)
+        if found.name != self.name:
+            raise ValueError(f"{self.outside}: expected the experiment {self.name}, found {found.name}")
+        return found
 
     def experiment(self) -> Experiment:
         """The experiment with the options of this execution.
 
         Raises:
-            ValueError: the options are not this experiment's.
+            ValueError: the options are not this experiment's, or there is none.
         """
+        kind = self.kind()
         try:
-            return EXPERIMENTS[self.name](**self.options)
+            return kind(**self.options)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path}: not options of experiment {self.name} ({error}); delete it and run again"
@@ -83,6 +111,17 @@ def _options(experiment: Experiment) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(experiment), default=str))
 
 
+def _outside(kind: type[Experiment]) -> str | None:
+    """The name of an experiment's class, if it is not this program's."""
+    return None if kind.name in EXPERIMENTS else naming.external(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _signature_of(name: str) -> str | None:
+    """By the user's own key; None without one."""
+    key = own.key()
+    return None if key is None else hmac.digest(key, f"experiment {name}".encode(), "sha256").hex()
+
+
 def _signed(content: dict[str, Any]) -> str:
     return checksum(json.dumps(content, sort_keys=True).encode())
 
@@ -93,8 +132,11 @@ def record(experiment: Experiment, results: Results, out: Path, command: str, se
     path = place(experiment, out)
     if path.exists():
         seconds = max(seconds, _content(path)["seconds"])
+    outside = _outside(type(experiment))
     content = {
         "format": FORMAT,
+        "outside": outside,
+        "signature": outside and _signature_of(outside),
         "options": _options(experiment),
         "runs": {role: result.path.name for role, result in results.items()},
         "command": command,
@@ -110,15 +152,32 @@ def place(experiment: Experiment, out: Path) -> Path:
 
 
 def records(out: Path) -> list[Record]:
-    """All executions under `out`, in the order of the experiments' list.
+    """All executions under `out`, in the order of the experiments' list; after them those of users' experiments, of which what
+    cannot be imported is named and left out.
 
     Raises:
-        ValueError: there is none, or one is damaged or from a newer version.
+        ValueError: there is none, or one is damaged or from another version.
     """
-    found = [load(path) for name in EXPERIMENTS for path in sorted((Path(out) / name).glob("*.json"))]
+    others = sorted(folder.name for folder in Path(out).glob("*/") if folder.name not in EXPERIMENTS)
+    paths = [path for name in (*EXPERIMENTS, *others) for path in sorted((Path(out) / name).glob("*.json"))]
+    found = [record for path in paths if VARIANT.fullmatch(path.name) and _here(record := load(path))]
     if not found:
         raise ValueError(f"{out}: no finished experiment there; do `study run dynamics` or `study reproduce` first")
     return found
+
+
+def _here(record: Record) -> bool:
+    try:
+        record.kind()
+    except ValueError as error:
+        _note(f"{record.path}: left out: {error}")
+        return False
+    return True
+
+
+@cache
+def _note(line: str) -> None:
+    say(line)
 
 
 def load(path: Path) -> Record:
@@ -134,14 +193,25 @@ def load(path: Path) -> Record:
 
 def _content(path: Path) -> dict[str, Any]:
     again = "delete it and run again"
-    match content := read_json(path):
+    content = read_json(path)
+    problem = f"{path}: not a record of experiment {path.parent.name}, found {shown(content)}; {again}"
+    match content:
         case {"options": dict(), "runs": dict(runs), "command": str(), "seconds": seconds, "finished": str()}:
             whole = bool(runs) and number(seconds)
         case _:
             whole = False
     if not whole:
-        raise ValueError(f"{path}: not a record of experiment {path.parent.name}, found {shown(content)}; {again}")
+        raise ValueError(problem)
     supported(content.get("format"), FORMAT, path)
+    match content:
+        case {"outside": None, "signature": None}:
+            whole = path.parent.name in EXPERIMENTS
+        case {"outside": str(), "signature": str() | None}:
+            whole = path.parent.name not in EXPERIMENTS
+        case _:
+            whole = False
+    if not whole:
+        raise ValueError(problem)
     if content.pop("sha256", "") != _signed(content):
         raise ValueError(f"{path}: damaged, its checksum is wrong; {again}")
     return content

@@ -2,89 +2,72 @@
 program. They are part of its identity, so that an old result is not taken for one of other pictures or of other code.
 """
 
-import ast
 import hashlib
 import importlib.metadata
 import json
 import os
-import pkgutil
 import re
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from datamodules import seen
+from study import naming, outside
 from study.files import checksum, write
+from study.imports import imported
 from study.running import own
 from study.terminal import say
 
-OURS = {"datamodules", "models", "study"}
 LARGE = 2**30  # bytes that take seconds to read
 
 
 def code(config: Any) -> dict[str, str]:
-    """By name, each class of a configuration from outside this program: the checksum of its source and of what that imports, or
-    where it is installed that of its own file with its package's version.
+    """By name, each class or function of a configuration from outside this program: the checksum of its source and of what that
+    imports, or where it is installed that of its own file with its package's version.
 
     Raises:
         ValueError: there is no such class.
     """
-    named = sorted({name for name in classes(config) if isinstance(name, str)})
-    return {f"class {name}": _source(name) for name in named if name.split(".")[0] not in OURS}
+    found = {}
+    for key, name in set(naming.leaves(config)):
+        if (key != "class_path" and not outside.may_name(name)) or name.split(".")[0] in outside.OURS:
+            continue
+        try:
+            found[f"class {portable(name)}"] = source(name)
+        except ValueError:
+            if key == "class_path":
+                raise  # any other text need not be a name
+    return found
 
 
-def classes(config: object) -> Iterator[object]:
-    """What a configuration names as classes, and as the function that makes a stack's network, which is a name by itself. In a file
-    from elsewhere these can be anything."""
+def portable(config: Any) -> Any:
+    """A configuration in which files with classes are named by their content: the same in another place is the same run."""
     if isinstance(config, dict):
-        yield from (
-            value for name, value in config.items() if name == "class_path" or (name == "network" and isinstance(value, str))
-        )
-    for part in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from classes(part)
+        return {name: portable(part) for name, part in config.items()}
+    if isinstance(config, list):
+        return [portable(part) for part in config]
+    if isinstance(config, str) and (match := outside.FILE.fullmatch(config)):
+        return f"{Path(match[1]).name}:{match[2]} {source(config)[:12]}"
+    return config
 
 
-def _source(name: str) -> str:
-    try:
-        made = pkgutil.resolve_name(name)
-        path = Path(sys.modules[made.__module__].__file__ or "").resolve()
-    except (ImportError, AttributeError, KeyError, ValueError) as error:
-        raise ValueError(f"{name}: expected the name of a class, package.module.Class, found {error}") from error
-    top = made.__module__.split(".")[0]
+def source(name: str) -> str:
+    """Checksum of the source of a class or function.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    module = outside.module_of(name)
+    path = Path(module.__file__ or "").resolve()
     if any(path.is_relative_to(sysconfig.get_path(place)) for place in ("purelib", "platlib", "stdlib")):
-        distribution = importlib.metadata.packages_distributions().get(top)
+        distribution = importlib.metadata.packages_distributions().get(module.__name__.split(".")[0])
         version = f"{distribution[0]} {importlib.metadata.version(distribution[0])}" if distribution else sys.version
         return f"{version}, {checksum(path.read_bytes())}"
-    root = path.parents[made.__module__.count(".") + (path.name == "__init__.py")]
-    return checksum(json.dumps({str(p.relative_to(root)): checksum(p.read_bytes()) for p in _imported(path, root)}).encode())
-
-
-def _imported(path: Path, root: Path) -> list[Path]:
-    """A module's file and those that it imports, directly or not, from the folder `root` it was found in."""
-    found: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        file = waiting.pop()
-        if file in found:
-            continue
-        found.add(file)
-        package = file.parent.relative_to(root).parts
-        for node in ast.walk(ast.parse(file.read_bytes())):
-            names: list[tuple[str, ...]] = []
-            if isinstance(node, ast.Import):
-                names = [tuple(alias.name.split(".")) for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                base = package[: len(package) - node.level + 1] if node.level else ()
-                module = (*base, *(node.module.split(".") if node.module else ()))
-                names = [module, *((*module, alias.name) for alias in node.names)]
-            for name in names:
-                for length in range(1, len(name) + 1):  # packages are imported with what is in them
-                    stem = root.joinpath(*name[:length])
-                    waiting += [p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()]
-    return sorted(found)
+    root = path.parents[module.__name__.count(".") + (path.name == "__init__.py")]
+    files = sorted(imported(path, root).files)
+    return checksum(json.dumps({str(file.relative_to(root)): checksum(file.read_bytes()) for file in files}).encode())
 
 
 def fingerprint(files: list[Path]) -> str:

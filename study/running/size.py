@@ -2,11 +2,11 @@
 
 import itertools
 
-import jsonargparse
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import models
+from study.arguments import made
 from study.running.capacity import widths
 
 OURS = "models.MLP"  # known by its widths alone
@@ -24,10 +24,7 @@ def measured(encoder: dict, item: int) -> tuple[int, int, int, int]:
         sizes = widths(options)
         biases = 0 if options.get("activation", "linear") == "linear" else sum(sizes[1:])
         return sizes[0], sizes[-1], sum(a * b for a, b in itertools.pairwise(sizes)) + biases, 4 * sum(sizes[1:])
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(models.Encoder, "encoder")
-    one = encoder | {"init_args": options | {"seeds": options["seeds"][:1]}}
-    made = parser.instantiate_classes(parser.parse_object({"encoder": one}))["encoder"]
+    one = made(models.Encoder, encoder | {"init_args": options | {"seeds": options["seeds"][:1]}})
     kept: dict[int, int] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -35,7 +32,7 @@ def measured(encoder: dict, item: int) -> tuple[int, int, int, int]:
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
-        made(torch.zeros(1, 2, made.inputs, dtype=made.dtype))["features"].sum()
-    weights = sum(p.numel() for p in made.parameters())
+        one(torch.zeros(1, 2, one.inputs, dtype=one.dtype))["features"].sum()
+    weights = sum(p.numel() for p in one.parameters())
     activations = max(0, sum(kept.values()) - weights * item) // (2 * item)
-    return made.inputs, made.features, weights, 2 * activations  # of both views
+    return one.inputs, one.features, weights, 2 * activations  # of both views

@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
-import jsonargparse
 import torch
 import yaml
 from jsonargparse import ActionConfigFile
@@ -27,8 +26,8 @@ import datamodules
 import models
 from datamodules.directions import DENSE
 from models import distributed, fused
-from study import yaml_files
-from study.arguments import fail
+from study import naming, yaml_files
+from study.arguments import fail, made
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.observers.observer import Observer
@@ -78,7 +77,7 @@ class StudyCLI(LightningCLI):
             datamodules.Pairs,
             subclass_mode_data=True,
             run=False,
-            args=args,
+            args=naming.internal(args) if isinstance(args, dict) else [naming.argument(text) for text in args],
             seed_everything_default=False,  # every random number here has a seed of its own
             save_config_callback=None,
             auto_configure_optimizers=False,
@@ -102,6 +101,7 @@ class StudyCLI(LightningCLI):
         except yaml.representer.RepresenterError as error:
             raise ValueError(f"the configuration holds what no file can hold: {error.args[-1]!r}") from error
         config.pop("config", None)
+        config = naming.external(config)
         if config["trainer"]["accelerator"] in ("auto", "gpu"):
             config["trainer"]["accelerator"] = "cuda" if torch.cuda.is_available() else "cpu"
         options.check(config)
@@ -109,15 +109,13 @@ class StudyCLI(LightningCLI):
 
     def build(self) -> tuple[dict[str, Any], models.Learner, datamodules.Pairs]:
         """The trainer's options (callbacks made), the learner and the data."""
-        made = self.parser.instantiate_classes(self.config)
-        return made["trainer"].as_dict(), made["model"], made["data"]
+        objects = self.parser.instantiate_classes(self.config)
+        return objects["trainer"].as_dict(), objects["model"], objects["data"]
 
 
 def data_of(config: dict[str, Any]) -> datamodules.Pairs:
     """The data of a configuration, not set up."""
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(datamodules.Pairs, "data")
-    return parser.instantiate_classes(parser.parse_object({"data": config}))["data"]
+    return made(datamodules.Pairs, config)
 
 
 def quiet() -> None:
@@ -138,8 +136,8 @@ class Training(Run):
     """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
 
     def identifying(self) -> dict[str, Any]:
-        """All but the number of processes: a run can go on on more or fewer of them."""
-        config = self.resolved()
+        """All but the number of processes, as a run can go on on more or fewer of them, and but the place of files with classes."""
+        config = inputs.portable(self.resolved())
         return config | {"trainer": {name: value for name, value in config["trainer"].items() if name not in PROCESSES}}
 
     def inputs(self) -> dict[str, str]:

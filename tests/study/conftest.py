@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import psutil
 import pytest
 import torch
 
-from study import cli
+from study import cli, outside
 from study.experiments import flips
 from study.experiments.linear import FRACTION, HALF
 from study.launch import store
@@ -190,3 +191,20 @@ def study(capsys):
         return code, capsys.readouterr().err.splitlines()
 
     return run
+
+
+@pytest.fixture
+def forget(monkeypatch):
+    """Forgets what was imported from files, as another process would know nothing of it; so does the test's end."""
+    before, path = set(sys.modules), list(sys.path)
+    monkeypatch.setattr(sys, "path", list(path))
+
+    def forget():
+        for name in set(sys.modules) - before:
+            if name.startswith("file_") or "pytest" in str(getattr(sys.modules[name], "__file__", "")):
+                del sys.modules[name]
+        sys.path[:] = path
+        outside.files.clear()
+
+    yield forget
+    forget()

@@ -267,6 +267,15 @@ def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkey
         assert (tmp_path / "imported").exists()
 
 
+@pytest.mark.parametrize("name", ["models.stack.copy.deepcopy", "datamodules.messages.sys.exit", "models.fused.subprocess.run"])
+def test_what_a_module_of_ours_imports_is_none_of_ours(name, path, study):
+    content = torch.load(path, weights_only=True)
+    content["config"]["model"]["encoder"]["init_args"]["extra"] = {"class_path": name}
+    sign(path, content)
+    code, (line,) = study("probe", path)
+    assert code == 2 and f"would run {name}" in line
+
+
 def test_a_checkpoint_names_neither_callbacks_nor_downloads(path, tmp_path, monkeypatch, study):
     """What would be a callback of its trainer, a download, and a folder outside."""
     fetched = []
