@@ -67,12 +67,12 @@ def turnovers_until(
     at_start, in_the_end = z_a - asked * z_b, r_a - asked * r_b
     left = np.where((at_start > 0) & (in_the_end < 0), in_the_end / (in_the_end - at_start), np.where(at_start > 0, 0.0, 1.0))
     with np.errstate(divide="ignore"):
-        return -(L + 1) * np.log(left)
+        return np.abs((L + 1) * np.log(left))
 
 
 def lag(turnovers: ArrayLike, lam: ArrayLike, rho: ArrayLike, depth: ArrayLike, start: ArrayLike, tau: ArrayLike) -> NDArray:
     """First correction of a teacher that is not that slow: relative distance by which the student's u stays behind what its present
-    teacher asks for, (rho u'^L)^{1/(L+1)}, up to tau^2 (6.15). Negative where the feature shrinks."""
+    teacher asks for, (rho u'^L)^{1/(L+1)}, up to tau^2 (6.16). Negative where the feature shrinks."""
     check("jepa", lam, rho, depth, tau)
     L, rho = np.asarray(depth, dtype=float), np.asarray(rho, dtype=float)
     r, z = rho ** (1 / (L + 1)), root(turnovers, rho, depth, start)

@@ -67,7 +67,7 @@ def test_turnovers_until_a_ratio_invert_the_gains(start):
 
 
 def test_turnovers_until_asks_for_the_lower_rho_first():
-    with pytest.raises(ValueError, match="the first feature must have the lower rho, found 0.9 and 0.4"):
+    with pytest.raises(ValueError, match=r"the first feature must have the lower rho, found 0\.9 and 0\.4"):
         teacher.turnovers_until(0.2, (0.9, 0.4), 2, (0.9, 0.9))
 
 
