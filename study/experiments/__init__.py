@@ -9,7 +9,7 @@ from study.experiments.base import Experiment
 # In the order of the page; `study run linear` does the linear ones.
 LINEAR = (
     "dynamics", "critical_times", "phases", "takeover", "flips", "generative", "noncommuting", "predictor_rate", "weight_decay", "ema",
-    "bottleneck", "robustness",
+    "teacher", "bottleneck", "robustness",
 )  # fmt: skip
 
 
