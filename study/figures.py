@@ -367,7 +367,10 @@ def escapes(panels: Mapping[str, tuple[NDArray, float]], delta: NDArray) -> Figu
 
 
 def share_over_turnovers(
-    panels: Mapping[str, tuple[Mapping[str, NDArray], Mapping[str, NDArray], Sequence[float]]], x: NDArray, points: NDArray, legend: str
+    panels: Mapping[str, tuple[Mapping[str, NDArray], Mapping[str, NDArray], Sequence[float]]],
+    x: NDArray,
+    points: NDArray,
+    legend: str,
 ) -> Figure:
     """Shares of a distractor: theory (lines over x), measurement (dots at points), both by name, and levels (dotted). A line without
     dots of its name is black."""

@@ -80,6 +80,14 @@ def lag(turnovers: ArrayLike, lam: ArrayLike, rho: ArrayLike, depth: ArrayLike, 
     return np.asarray(tau, dtype=float) / rate * L / (L + 1) * (r / z - 1)
 
 
+def imitation(target: NDArray, depth: int) -> NDArray:
+    """Gains |Wbar e_i| [d] of a balanced student that has learned V Wbar = target [m, d], where target = Wbar' Syx Sxx^{-1} is what
+    a teacher of any matrix Wbar' asks for: Wbar^T Wbar = (target^T target)^{L/(L+1)} (6.18)."""
+    check("jepa", depth=depth)
+    _, singular, right = np.linalg.svd(target)
+    return np.sqrt((right[: len(singular)] ** 2 * singular[:, None] ** (2 * depth / (depth + 1))).sum(0))
+
+
 def gain_with_predictor(turnovers: ArrayLike, rho: float, depth: int, start: float, kappa: float) -> NDArray:
     """Gain of a student whose head learns kappa times as fast, all of u, v, u' being `start` at first; turnovers [n] -> [n] (6.17).
 

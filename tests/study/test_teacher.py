@@ -7,9 +7,11 @@ from scipy.integrate import solve_ivp
 
 from datamodules import GaussianPairs
 from models import EMA, MLP, Learner
+from models.gradient_flow import GradientFlow, square
 from models.optimizers import SGD
 from study.theory import exact, flow, teacher
 from study.theory.predictions import ema_rates, final_encoder
+from study.theory.rosenbrock import integrate
 
 RHO = np.array([0.4, 0.9])
 N = np.array([0.1, 1.6, 16.0])
@@ -124,6 +126,35 @@ def test_a_fast_teacher_is_the_stop_gradient_target(depth):
         expected = exact.trajectory("jepa", times, lam, rho, depth, start**depth)
         off.append(np.abs(solved.y[0] ** depth / expected - 1).max())
     assert off[1] < 1e-3 and off[0] / off[1] == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_a_student_of_any_teacher_is_balanced_around_what_the_teacher_asks_for(depth):
+    rho = torch.tensor([0.4, 0.6, 0.9], dtype=torch.float64)
+    one = torch.ones(1, 1, 1, dtype=torch.float64)
+    drawn = torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    other = torch.linalg.qr(drawn)[0] @ torch.diag(torch.tensor([0.8, 1.0, 1.3], dtype=torch.float64))
+    eps = 1e-4
+    encoder = MLP(3, [3] * (depth - 1), 3, seeds=[0], eps=eps, dtype="float64")
+    layers = [weight.detach() for weight in encoder.layers]
+    head = eps ** (1 / depth) * torch.eye(3, dtype=torch.float64)[None]
+    # A teacher of that matrix: other times the identity of every further layer; tau of next to nothing keeps it.
+    flow_of = GradientFlow(
+        depth, True, torch.eye(3, dtype=torch.float64)[None], torch.diag(rho)[None], one, 0 * one, 1e-15 * one
+    )
+    asking = [other[None], *[torch.eye(3, dtype=torch.float64)[None]] * (depth - 1)]
+    y = square([*layers, head, *asking], 3).flatten(1)
+    *_, last = integrate(flow_of.take, y, torch.tensor([1e6], dtype=torch.float64), 1e-7)
+    found = flow_of.product(last.y)[0].norm(dim=0).numpy()
+    np.testing.assert_allclose(found, teacher.imitation((other @ torch.diag(rho)).numpy(), depth), rtol=0.02)
+
+
+def test_a_teacher_of_one_direction_leaves_the_distractor_less_than_one_of_all_does():
+    for depth in (1, 2, 8):
+        low, high = teacher.imitation(np.eye(2) * RHO, depth)
+        assert low / high == pytest.approx((0.4 / 0.9) ** (depth / (depth + 1)))
+        low, high = teacher.imitation(np.ones((1, 2)) * RHO, depth)
+        assert low / high == pytest.approx(0.4 / 0.9)
 
 
 @pytest.mark.parametrize(("last", "over", "updates"), [(None, None, 7), (1.0, 20, 20), (1.0, 25, 20), (0.99, 5, 12)])
