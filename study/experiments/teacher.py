@@ -168,7 +168,11 @@ class Teacher(LinearExperiment):
     def from_random(self, results: Results) -> list[Claim]:
         end = float(share(predicted(AFTER, 2))[0])
         shares = {scale: self.shares(results, scale) for scale in RANDOM}
-        found = {"mae": shares["small"][1] - shares["small"][0], "small": shares["small"][2] - end, "large": shares["large"][2] - end}
+        found = {
+            "mae": shares["small"][1] - shares["small"][0],
+            "small": shares["small"][2] - end,
+            "large": shares["large"][2] - end,
+        }
         interval_of = {name: interval(values) for name, values in found.items()}
 
         def claim(name: str, what: str, expected: str, region: Region) -> Claim:
