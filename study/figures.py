@@ -413,3 +413,31 @@ def escapes(panels: Mapping[str, tuple[NDArray, float]], delta: NDArray) -> Figu
     for panel in axes[len(panels) :]:
         panel.set_axis_off()
     return figure
+
+
+def share_over_turnovers(
+    panels: Mapping[str, tuple[Mapping[str, NDArray], Mapping[str, NDArray], Sequence[float]]],
+    x: NDArray,
+    points: NDArray,
+    legend: str,
+) -> Figure:
+    """Shares of a distractor: theory (lines over x), measurement (dots at points), both by name, and levels (dotted). A line without
+    dots of its name is black."""
+    figure = Figure(figsize=(3.3 * len(panels) + 1.2, 3.0), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharex=True, squeeze=False)[0]
+    for panel, (title, (lines, dots, levels)) in zip(axes, panels.items(), strict=True):
+        colours = dict(zip(dots, colormaps["viridis"](np.linspace(0, 0.9, len(dots))), strict=True))
+        for name, line in lines.items():
+            panel.plot(x, line, color=colours.get(name, "black"), linewidth=1.2)
+        for name, measured in dots.items():
+            panel.plot(points, measured, ".", color=colours[name], label=name)
+        for level in levels:
+            panel.axhline(level, color="grey", linestyle=":", linewidth=1)
+        panel.set_xscale("log")
+        panel.set_ylim(bottom=0)
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("turnovers of the teacher")
+        _tidy(panel)
+    axes[0].set_ylabel("distractor's share of features")
+    axes[-1].legend(title=legend, frameon=False, fontsize=7, title_fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure

@@ -11,7 +11,7 @@ from study.experiments.base import Experiment
 # In the order of the page; `study run linear` does the linear ones.
 LINEAR = (
     "dynamics", "critical_times", "phases", "takeover", "flips", "generative", "noncommuting", "predictor_rate", "weight_decay", "ema",
-    "bottleneck", "robustness",
+    "teacher", "bottleneck", "robustness",
 )  # fmt: skip
 OTHERS = ("linear", "fit", "jobs", "report", "cache")  # folders of results, and names of commands, that are no experiment's
 

@@ -19,6 +19,7 @@ from study.experiments import (
     predictor_rate,
     robustness,
     takeover,
+    teacher,
     weight_decay,
 )
 from study.experiments.flips import flip_depth
@@ -34,6 +35,7 @@ SMALL = {
     "predictor_rate": ["--tolerance", "1e-5"],
     "weight_decay": ["--tolerance", "1e-5"],
     "ema": ["--tolerance", "1e-6"],
+    "teacher": ["--seeds", "2", "--tolerance", "1e-6"],
     "bottleneck": ["--networks", "3", "--tolerance", "1e-4"],
     "robustness": ["--seeds", "2", "--tolerance", "1e-4"],
 }
@@ -56,6 +58,8 @@ def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
     monkeypatch.setattr(predictor_rate, "DEPTHS", (1, 2))
     monkeypatch.setattr(weight_decay, "DEPTHS", (1, 2))
     monkeypatch.setattr(ema, "DEPTHS", (1,))
+    monkeypatch.setattr(teacher, "DEPTHS", (1, 2))
+    monkeypatch.setattr(teacher, "PAIRS", 1)
     monkeypatch.setattr(robustness, "MEASUREMENTS", 50)
     monkeypatch.setattr(robustness, "INITS", {"balanced": {}, "ordinary": {"init": "normal"}})
     monkeypatch.setattr(robustness, "OPTIMISERS", {v: robustness.OPTIMISERS[v] for v in ("large steps", "momentum 0.9")})
@@ -91,6 +95,7 @@ def test_flip_depth_is_the_first_depth_after_which_a_stays_first():
         (["flips", "--pairs", "1", "--seed", "1"], "lie at the boundary"),
         (["phases", "--points", "0"], "points must be at least 1"),
         (["takeover", "--seeds", "1"], "seeds must be at least 2"),
+        (["teacher", "--seeds", "1"], "seeds must be at least 2"),
         (["takeover", "--eps", "0.5"], "eps must be positive and below 0.01"),
         (["noncommuting", "--networks", "1"], "networks must be at least 2"),
         (["phases", "--tolerance", "2"], "tolerance must lie in (0, 1), found 2"),
