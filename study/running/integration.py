@@ -13,17 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules import Features
-from datamodules.pairs import LinearPairs
-from models import EMA, MLP, Learner, Objective, Pixels, StopGradient, initialisation
-from models.gradient_flow import GradientFlow, square
+from models import MLP
+from models.gradient_flow import GradientFlow
 from models.per_network import per_network
 from study.observers.maps import gains
 from study.running import inputs
+from study.running.assembly import assemble, data_of, encoder_of, learner_of
 from study.running.capacity import Need, widths
 from study.running.failed import Stalled, forget, write_failure
 from study.running.lock import check_held
-from study.running.named import named
-from study.running.options import check_sizes
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
 from study.terminal import say
@@ -79,12 +77,13 @@ class Integration(Run):
         self.need().check()
         learner, data = learner_of(config["model"]), data_of(config)
         encoder, options = learner.encoder, config["flow"]
+        assert isinstance(encoder, MLP), "as learner_of makes it"
         flow, y = assemble(options, learner, data)
         floor = torch.tensor(encoder.eps, dtype=torch.float64) ** (1 / encoder.depth)
         steps = integrate(
             flow.take,
             y,
-            torch.tensor(per_network("until", options["until"], encoder.networks)).to(y),
+            torch.tensor(per_network("flow.until", options["until"], encoder.networks)).to(y),
             options["tolerance"],
             floor.to(y),
         )
@@ -117,7 +116,7 @@ class Integration(Run):
     def need(self) -> Need:
         """The Jacobians of all networks, factorised, and the steps that are noted."""
         config = self.resolved()
-        encoder = named("model.encoder", config["model"]["encoder"], MLP).keywords
+        encoder = encoder_of(config["model"]).keywords
         sizes = widths(encoder)
         layers = (len(sizes) - 1) * (1 if config["flow"]["tau"] is None else 2) + 1
         state = layers * max(sizes) ** 2
@@ -141,81 +140,6 @@ def check_keys(where: str, given: dict[str, Any], required: Set[str], optional: 
     if wrong := (given.keys() - required - optional) | (required - given.keys()):
         valid = ", ".join(sorted(required | optional))
         raise ValueError(f"{where}unknown or missing keys {', '.join(sorted(wrong))}; valid keys: {valid}")
-
-
-def data_of(config: dict[str, Any]) -> LinearPairs:
-    """The data of a configuration.
-
-    Raises:
-        ValueError: it names none that have known features, or options of batches.
-    """
-    made = named("data", config["data"], LinearPairs)
-    check_counted("data", config["data"])
-    return made()
-
-
-def learner_of(model: dict[str, Any]) -> Learner:
-    """The learner of a configuration, whose gradient flow is one of matrices.
-
-    Raises:
-        ValueError: it is none of those, or has options of updates.
-    """
-    encoder, objective = (
-        named("model.encoder", model["encoder"], MLP)(),
-        named("model.objective", model["objective"], Objective)(),
-    )
-    check_counted("model.objective", model["objective"])
-    if not (type(encoder) is MLP and encoder.linear and type(objective) in (StopGradient, EMA, Pixels) and objective.exact):
-        found = " and ".join(type(part).__name__ for part in (encoder, objective))
-        raise ValueError(
-            "a gradient flow is that of a linear MLP with StopGradient, EMA or Pixels and the plain squared distance, which "
-            f"{found} with these options are not; train them by `study fit`"
-        )
-    if encoder.dtype != torch.float64:
-        raise ValueError("a gradient flow is integrated in float64, and the encoder is of float32; give it dtype float64")
-    return Learner(encoder, objective, kappa=model["kappa"], weight_decay=model["weight_decay"])
-
-
-def check_counted(part: str, given: dict[str, Any]) -> None:
-    """Raises ValueError: options are given that mean nothing without updates."""
-    if counted := COUNTED & given.get("init_args", {}).keys():
-        raise ValueError(
-            f"{part}: {', '.join(sorted(counted))} tell of updates, of which a gradient flow has none; leave them out"
-        )
-
-
-def assemble(options: dict[str, Any], learner: Learner, data: LinearPairs) -> tuple[GradientFlow, Float[Tensor, "N P"]]:
-    """The right-hand side and the initial state, on the configured accelerator."""
-    encoder, objective, predictor, device = learner.encoder, learner.objective, learner.predictor, options["accelerator"]
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"flow.accelerator must be cpu or cuda, found {device!r}")
-    if (options["tau"] is not None) != isinstance(objective, EMA):
-        raise ValueError(
-            f"flow.tau is the rate of an EMA's teacher: give it with models.EMA alone, found {type(objective).__name__}"
-        )
-    N, moments = encoder.networks, data.moments()
-    check_sizes(encoder, data)
-    for m in moments:
-        m.check()
-    layers, D = [w.detach() for w in encoder.layers], max(encoder.sizes)
-
-    def column(values: list[float]) -> Float[Tensor, "N 1 1"]:
-        return torch.tensor(values, dtype=torch.float64)[:, None, None]
-
-    def each(name: str, zero: bool = False) -> Float[Tensor, "N 1 1"]:
-        return column(per_network(f"flow.{name}", options[name], N, zero))
-
-    layers[0] = layers[0] + each("perturbation", zero=True) * initialisation.noise(encoder.seeds, encoder.sizes, encoder.eps)
-    flow = GradientFlow(
-        depth=encoder.depth,
-        latent=objective.latent,
-        Sxx=square([torch.stack([m.Sxx for m in moments])], D)[:, 0].expand(N, -1, -1).to(device),
-        Syx=square([torch.stack([m.Syx for m in moments])], D)[:, 0].expand(N, -1, -1).to(device),
-        kappa=column(learner.kappa).to(device),
-        weight_decay=column(learner.weight_decay).to(device),
-        tau=None if options["tau"] is None else each("tau").to(device),
-    )
-    return flow, flow.pack(layers, each("head") * predictor.weight.detach()).to(device)
 
 
 def gains_of(flow: GradientFlow, index: Tensor, y: Tensor, directions: Tensor, Sxx: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from study.experiments.linear import training
 from study.experiments.phases import Phases
 from study.launch.parts import Parts, part, split
 from study.running import capacity
-from study.running.integration import assemble, data_of, learner_of
+from study.running.assembly import assemble, data_of, learner_of
 from study.running.training import StudyCLI
 from study.theory.rosenbrock import attempt
 
