@@ -92,8 +92,8 @@ class Bottleneck(LinearExperiment):
             "highest rho": top(rho),
             "highest lambda": top(lam),
             "highest lambda rho": top(lam * rho),
-            "learned first": top(-read(result, f"crossing/{HALF}")),
-            "kept": read(result, "gain") > FRACTION * flow.fixed_point(objective, rho, depth),
+            "learned first": top(-read(result, f"linear/crossing/{HALF}")),
+            "kept": read(result, "linear/gain") > FRACTION * flow.fixed_point(objective, rho, depth),
         }
 
     def claims(self, results: Results) -> list[Claim]:

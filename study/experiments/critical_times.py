@@ -68,8 +68,8 @@ class CriticalTimes(LinearExperiment):
             for L, eps in EPS.items():
                 result = results[f"{objective}-L{L}"]
                 theory = exact.critical_time(objective, 1.0, RHO, L, np.array(eps)[:, None], FRACTION)
-                off.append(np.abs(read(result, f"crossing/{HALF}") / theory - 1).ravel())
-                ends.append(np.abs(read(result, "gain") / flow.fixed_point(objective, RHO, L) - 1).ravel())
+                off.append(np.abs(read(result, f"linear/crossing/{HALF}") / theory - 1).ravel())
+                ends.append(np.abs(read(result, "linear/gain") / flow.fixed_point(objective, RHO, L) - 1).ravel())
             where = f"{objective.upper()}, depths {', '.join(map(str, EPS))}, rho {RHO.min():g} to {RHO.max():g}"
             out.append(
                 self.claim(
@@ -93,7 +93,7 @@ class CriticalTimes(LinearExperiment):
     def slowdowns(self, results: Results, objective: Objective) -> list[Claim]:
         out = []
         for (L, eps), digits in SLOWDOWNS.items():
-            times = read(results[f"{objective}-L{L}"], f"crossing/{HALF}")[EPS[L].index(eps)]
+            times = read(results[f"{objective}-L{L}"], f"linear/crossing/{HALF}")[EPS[L].index(eps)]
             ratio, expected = times[0] / times[2], digits[OBJECTIVES.index(objective)]
             places = len(expected.split(".")[1])
             out.append(
@@ -147,7 +147,7 @@ class CriticalTimes(LinearExperiment):
     def figures(self, results: Results) -> Figures:
         from study import figures
 
-        measured = {(o, L): read(results[f"{o}-L{L}"], f"crossing/{HALF}") for o in OBJECTIVES for L in EPS}
+        measured = {(o, L): read(results[f"{o}-L{L}"], f"linear/crossing/{HALF}") for o in OBJECTIVES for L in EPS}
         caption = (
             "Critical time (half of the own fixed point) over the initial scale eps at lambda = 1. Dots: integrated networks; "
             "lines: exact theory; dotted: leading order. Colour: rho."

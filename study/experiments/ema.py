@@ -71,7 +71,7 @@ class Ema(LinearExperiment):
         yield {
             f"L{L}": self.integration(
                 f"L{L}", "jepa", LAM * shape, RHO, L, EPS, 1.2 * predicted(L).max(1),
-                {HALF: FRACTION * flow.fixed_point("jepa", RHO, L)}, tau=TAUS.tolist(),
+                {HALF: FRACTION * flow.fixed_point("jepa", RHO, L)}, target="models.EMA", flow={"tau": TAUS.tolist()},
             )
             for L in DEPTHS
         }  # fmt: skip
@@ -79,7 +79,7 @@ class Ema(LinearExperiment):
     def claims(self, results: Results) -> list[Claim]:
         out = []
         for L in DEPTHS:
-            trained = read(results[f"L{L}"], f"crossing/{HALF}")
+            trained = read(results[f"L{L}"], f"linear/crossing/{HALF}")
             off = np.abs(trained / predicted(L) - 1)
             out.append(
                 self.claim(
@@ -111,7 +111,7 @@ class Ema(LinearExperiment):
     def reported(self, results: Results) -> list[dict[str, Any]]:
         rows = []
         for L in DEPTHS:
-            trained = read(results[f"L{L}"], f"crossing/{HALF}")
+            trained = read(results[f"L{L}"], f"linear/crossing/{HALF}")
             for i in range(0, len(TAUS), 4):
                 order = spearmanr(trained[i], RHO).statistic
                 rows.append({"depth": L, "tau": f"{TAUS[i]:g}", "rank correlation of critical time with rho": f"{order:+.1f}",
@@ -124,7 +124,7 @@ class Ema(LinearExperiment):
         panels = {}
         for L in DEPTHS:
             stop = exact.critical_time("jepa", LAM, RHO, L, EPS, FRACTION)
-            panels[f"L = {L}"] = (TAUS, predicted(L) / stop, TAUS, read(results[f"L{L}"], f"crossing/{HALF}") / stop)
+            panels[f"L = {L}"] = (TAUS, predicted(L) / stop, TAUS, read(results[f"L{L}"], f"linear/crossing/{HALF}") / stop)
         caption = (
             "Critical time (half of the own fixed point) of a JEPA with a teacher of rate tau, over that with the stop-gradient "
             "target. Lines: two-variable ODE; dots: integrated networks. Lambda falls from 1 to 0.7 as rho rises."

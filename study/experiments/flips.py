@@ -91,7 +91,7 @@ class Flips(LinearExperiment):
 
     def trained(self, results: Results, objective: Objective) -> NDArray:
         """Measured t_a / t_b [depths, pairs]."""
-        times = [read(results[f"{objective}-L{L}"], f"crossing/{HALF}") for L in DEPTHS]
+        times = [read(results[f"{objective}-L{L}"], f"linear/crossing/{HALF}") for L in DEPTHS]
         return np.array([t[:, 0] / t[:, 1] for t in times])
 
     def claims(self, results: Results) -> list[Claim]:

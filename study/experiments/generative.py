@@ -17,7 +17,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
-from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, integration, read
+from study.experiments.linear import FRACTION, HALF, OBJECTIVES, LinearExperiment, linear_model, read
 from study.experiments.verdict import Region
 from study.running.run import Run
 from study.statistics import binomial
@@ -65,23 +65,17 @@ class Generative(LinearExperiment):
     def run(self, model: str, objective: Objective, samples: int | None) -> Run:
         times, ends = self.theory(model, objective)
         seeds, parts = list(range(self.seeds)), {name: list(values) for name, values in MODELS[model].items()}
-        config = {
-            "device": self.device,
-            "objective": objective,
-            "encoder": {"inputs": 4, "hidden": [4] * (DEPTH - 1), "features": 4, "eps": EPS, "seeds": seeds},
-            "data": {
-                "class_path": "datamodules.TemporalPairs",
-                "init_args": {**parts, "basis": "rotated", "samples": samples, "seeds": seeds},
-            },
-            "until": 5 * float(times.max()),  # samples move the times
-            "tolerance": self.tolerance,
-            "levels": {HALF: (FRACTION * ends).tolist()},
-        }
-        return integration(self.name, f"{model.replace(' ', '-')}-{objective}-{samples or 'exact'}", config)
+        data = {**parts, "basis": "rotated", "samples": samples, "seeds": seeds}
+        name, networks = (
+            f"{model.replace(' ', '-')}-{objective}-{samples or 'exact'}",
+            linear_model(objective, 4, DEPTH, EPS, seeds),
+        )
+        until = 5 * times.max()  # samples move the times
+        return self.flow(name, networks, "TemporalPairs", data, until, {HALF: FRACTION * ends})
 
     def crossings(self, results: Results, model: str, objective: Objective, samples: int | None) -> NDArray:
         """Measured critical times [seeds, components]."""
-        return read(results[f"{model} {objective} {samples}"], f"crossing/{HALF}")
+        return read(results[f"{model} {objective} {samples}"], f"linear/crossing/{HALF}")
 
     def right(self, results: Results, model: str, objective: Objective, samples: int | None) -> NDArray:
         """Whether the whole order of the components is the exact theory's, per seed."""

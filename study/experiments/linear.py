@@ -45,37 +45,39 @@ class LinearExperiment(Experiment):
         eps: ArrayLike,
         until: ArrayLike,
         levels: dict[str, NDArray] | None = None,
-        fractions: list[float] | None = None,
-        hidden: int | None = None,
-        features: int | None = None,
-        seeds: list[int] | None = None,
-        init: str = "balanced",
         basis: str = "rotated",
-        **more: Any,
+        flow: dict[str, Any] | None = None,
+        **model: Any,
     ) -> Run:
-        """Gradient flow of N networks on pairs with lam, rho [N, d], exact moments, from scales eps [N] until times [N]."""
+        """Gradient flow of N networks on pairs with lam, rho [N, d], exact moments, from scales eps, one or [N], until times, one
+        or [N]."""
         lam, rho = (np.asarray(v, dtype=float) for v in np.broadcast_arrays(lam, rho))
         N, d = lam.shape
-        encoder = {
-            "inputs": d,
-            "hidden": [hidden or d] * (depth - 1),
-            "features": features or d,
-            "eps": np.broadcast_to(eps, N).tolist(),
-            "init": init,
-            "seeds": seeds or list(range(N)),
-        }
         data = {"lam": lam.tolist(), "rho": rho.tolist(), "basis": basis}
+        networks = linear_model(objective, d, depth, **{"eps": np.asarray(eps).tolist(), "seeds": list(range(N)), **model})
+        return self.flow(name, networks, "GaussianPairs", data, until, levels, **(flow or {}))
+
+    def flow(
+        self,
+        name: str,
+        model: dict[str, Any],
+        pairs: str,
+        data: dict[str, Any],
+        until: ArrayLike,
+        levels: dict[str, NDArray] | None = None,
+        **more: Any,
+    ) -> Run:
+        """Gradient flow of a model on pairs of this kind. What integrates and trains is imported when it is needed: claims and
+        figures do without."""
+        from study.running.integration import Integration
+
+        ends, wanted = np.asarray(until).tolist(), {level: np.asarray(v).tolist() for level, v in (levels or {}).items()}
         config = {
-            "device": self.device,
-            "objective": objective,
-            "encoder": encoder,
-            "data": {"class_path": "datamodules.GaussianPairs", "init_args": data},
-            "until": np.broadcast_to(until, N).tolist(),
-            "tolerance": self.tolerance,
-            "levels": {level: np.broadcast_to(v, lam.shape).tolist() for level, v in (levels or {}).items()},
-            "fractions": fractions or [],
+            "model": model,
+            "data": {"class_path": f"datamodules.{pairs}", "init_args": data},
+            "flow": {"accelerator": self.device, "until": ends, "tolerance": self.tolerance, "levels": wanted, **more},
         }
-        return integration(self.name, name, config | more)
+        return Integration(self.name, name, config)
 
     def race(self, name: str, objective: Objective, lam: NDArray, rho: NDArray, depth: int, eps: ArrayLike) -> Run:
         """Networks [N] of a few features [N, d] each, until all features have reached half of their fixed points."""
@@ -84,11 +86,34 @@ class LinearExperiment(Experiment):
         return self.integration(name, objective, lam, rho, depth, eps, 1.01 * until, {HALF: half}, basis="diagonal")
 
 
-def integration(experiment: str, name: str, config: dict[str, Any]) -> Run:
-    """A run of the gradient flow. What integrates and trains is imported when it is needed: claims and figures do without."""
-    from study.running.integration import Integration
-
-    return Integration(experiment, name, config)
+def linear_model(
+    objective: Objective,
+    d: int,
+    depth: int,
+    eps: float | list[float],
+    seeds: list[int],
+    target: str | None = None,
+    hidden: int | None = None,
+    features: int | None = None,
+    init: str = "balanced",
+    **more: Any,
+) -> dict[str, Any]:
+    """The model of a configuration: deep linear networks in float64 on d inputs, by default d wide; `target` is the class of the
+    objective where it is not the plain one."""
+    encoder = {
+        "inputs": d,
+        "hidden": [hidden or d] * (depth - 1),
+        "features": features or d,
+        "eps": eps,
+        "init": init,
+        "seeds": seeds,
+        "dtype": "float64",
+    }
+    return {
+        "encoder": {"class_path": "models.MLP", "init_args": encoder},
+        "objective": {"class_path": target or TARGETS[objective]},
+        **more,
+    }
 
 
 def training(
@@ -110,20 +135,13 @@ def training(
 ) -> Run:
     """N deep linear networks trained by Lightning in float64 on pairs with lam, rho [N, d], gains recorded every `every`
     updates; exact moments, or minibatches of `batch` pairs; with further observers."""
-    d = len(lam[0])
-    encoder = {"inputs": d, "hidden": [d] * (depth - 1), "features": d, "eps": eps, "dtype": "float64", "seeds": seeds}
     data = {"lam": lam, "rho": rho, "basis": "rotated", "updates": measurements * every, "chunk": every, "batch": batch}
     config = {
         "trainer": {
             "accelerator": device,
             "callbacks": [{"class_path": "study.observers.Alignment", "init_args": {"every": every, "k": 2}}, *observers],
         },
-        "model": {
-            "encoder": {"class_path": "models.MLP", "init_args": encoder},
-            "objective": {"class_path": TARGETS[objective]},
-            "lr": lr,
-            **model,
-        },
+        "model": linear_model(objective, len(lam[0]), depth, eps, seeds, lr=lr, **model),
         "data": {"class_path": "datamodules.GaussianPairs", "init_args": data},
     }
     from study.running.training import Training
@@ -153,7 +171,7 @@ def first_reached(times: NDArray, gain: NDArray, level: NDArray) -> NDArray:
 
 
 def read(result: Result, metric: str) -> NDArray:
-    """The last values [N, f] of a metric recorded per feature, such as "gain" or "crossing/<level>".
+    """The last values [N, f] of a metric recorded per feature, such as "linear/gain" or "linear/crossing/<level>".
 
     Raises:
         ValueError: there are none, or some of a network are missing.

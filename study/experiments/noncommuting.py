@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from study.experiments.base import Claim, Figures, Plan, Results, check_count
-from study.experiments.linear import FRACTION, OBJECTIVES, LinearExperiment, integration, read
+from study.experiments.linear import FRACTION, OBJECTIVES, LinearExperiment, linear_model, read
 from study.experiments.verdict import Region, around
 from study.running.run import Run
 from study.statistics import interval
@@ -65,21 +65,13 @@ class Noncommuting(LinearExperiment):
         yield {f"{o}-L{L}": self.run(o, L) for L in DEPTHS for o in OBJECTIVES}
 
     def run(self, objective: Objective, depth: int) -> Run:
-        encoder = {"inputs": D, "hidden": [D] * (depth - 1), "features": D, "eps": EPS, "seeds": list(range(self.networks))}
-        config = {
-            "device": self.device,
-            "objective": objective,
-            "encoder": encoder,
-            "data": {"class_path": "datamodules.TemporalPairs", "init_args": self.data()},
-            "until": (100 * self.times(objective, depth).max(1)).tolist(),  # until the slowest gain has settled
-            "tolerance": self.tolerance,
-            "fractions": [FRACTION],
-        }
-        return integration(self.name, f"{objective}-L{depth}", config)
+        model = linear_model(objective, D, depth, EPS, list(range(self.networks)))
+        until = 100 * self.times(objective, depth).max(1)  # until the slowest gain has settled
+        return self.flow(f"{objective}-L{depth}", model, "TemporalPairs", self.data(), until, fractions=[FRACTION])
 
     def correlations(self, results: Results, objective: Objective, depth: int, with_: NDArray) -> NDArray:
         """Spearman's correlation of measured critical times with something, per network."""
-        times = read(results[f"{objective}-L{depth}"], f"crossing/{FRACTION:g} of final")
+        times = read(results[f"{objective}-L{depth}"], f"linear/crossing/{FRACTION:g} of final")
         return np.array([spearmanr(a, b).statistic for a, b in zip(times, with_, strict=True)])
 
     def claims(self, results: Results) -> list[Claim]:
@@ -95,7 +87,7 @@ class Noncommuting(LinearExperiment):
                         "theory section 5", ">= 0.9", Region(at_least=0.9), [low, high], measured=mean, n=self.networks,
                     )
                 )  # fmt: skip
-            final = read(results[f"jepa-L{L}"], "gain") / flow.fixed_point("jepa", self.features()[1], L)
+            final = read(results[f"jepa-L{L}"], "linear/gain") / flow.fixed_point("jepa", self.features()[1], L)
             out.append(
                 self.claim(
                     f"fixed-point-L{L}", f"JEPA, depth {L}: final gain along a generalised feature over rho^L is within 10 % of 1 for at "
@@ -125,7 +117,7 @@ class Noncommuting(LinearExperiment):
         from study import figures
 
         panels = {
-            (o, L): (self.times(o, L), read(results[f"{o}-L{L}"], f"crossing/{FRACTION:g} of final"))
+            (o, L): (self.times(o, L), read(results[f"{o}-L{L}"], f"linear/crossing/{FRACTION:g} of final"))
             for o in OBJECTIVES
             for L in DEPTHS
         }

@@ -71,7 +71,7 @@ class Phases(LinearExperiment):
 
     def trained(self, results: Results, objective: Objective, depth: int, eps: float) -> NDArray:
         """Measured t_a / t_b [points, points], rows over rho_b."""
-        times = read(results[f"{objective}-L{depth}"], f"crossing/{HALF}").reshape(len(EPS), self.points, self.points, 2)
+        times = read(results[f"{objective}-L{depth}"], f"linear/crossing/{HALF}").reshape(len(EPS), self.points, self.points, 2)
         return times[EPS.index(eps), ..., 0] / times[EPS.index(eps), ..., 1]
 
     def theory(self, objective: Objective, depth: int, eps: float, lam: NDArray, rho: NDArray) -> NDArray:

@@ -53,7 +53,7 @@ class PredictorRate(LinearExperiment):
                 EPS,
                 END,
                 kappa=kappa,
-                head=(self.heads(L) / EPS ** (1 / L)).tolist() * len(KAPPAS),
+                flow={"head": (self.heads(L) / EPS ** (1 / L)).tolist() * len(KAPPAS)},
             )
             for L in DEPTHS
         }
@@ -68,7 +68,7 @@ class PredictorRate(LinearExperiment):
         return final_encoder(RHO, EPS ** (1 / depth), v0, kappa) ** depth
 
     def final(self, results: Results, depth: int) -> NDArray:
-        return read(results[f"L{depth}"], "gain").reshape(len(KAPPAS), len(HEADS), len(RHO))
+        return read(results[f"L{depth}"], "linear/gain").reshape(len(KAPPAS), len(HEADS), len(RHO))
 
     def claims(self, results: Results) -> list[Claim]:
         out = []

@@ -102,7 +102,7 @@ class Robustness(LinearExperiment):
         """Critical times [seeds, d]."""
         result = results[f"{objective} {variation}"]
         if variation in INITS:
-            return read(result, f"crossing/{HALF}")
+            return read(result, f"linear/crossing/{HALF}")
         return first_reached(*trained_gains(result, RHO), FRACTION * flow.fixed_point(objective, RHO, DEPTH))
 
     def correlations(self, results: Results, objective: Objective, variation: str) -> NDArray:

@@ -65,7 +65,7 @@ class Takeover(LinearExperiment):
         return self.integration(
             f"{objective}-L{depth}", objective, lam, rho, depth, self.eps, 1.01 * self.alone(objective, depth)[0],
             {HALF: FRACTION * flow.fixed_point(objective, rho, depth)}, basis="diagonal",
-            seeds=np.repeat(np.arange(self.seeds), len(DELTA)).tolist(), perturbation=list(DELTA) * self.seeds,
+            seeds=np.repeat(np.arange(self.seeds), len(DELTA)).tolist(), flow={"perturbation": list(DELTA) * self.seeds},
         )  # fmt: skip
 
     def alone(self, objective: Objective, depth: int) -> NDArray:
@@ -78,7 +78,7 @@ class Takeover(LinearExperiment):
 
     def times(self, results: Results, objective: Objective, depth: int) -> NDArray:
         """Measured critical times [seeds, deltas, 2] of a and b."""
-        return read(results[f"{objective}-L{depth}"], f"crossing/{HALF}").reshape(self.seeds, len(DELTA), 2)
+        return read(results[f"{objective}-L{depth}"], f"linear/crossing/{HALF}").reshape(self.seeds, len(DELTA), 2)
 
     def slopes(self, results: Results, objective: Objective, depth: int) -> NDArray:
         """Slope of t_a - t_b in ln(1 / delta), times the escape rate [seeds]."""

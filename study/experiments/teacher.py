@@ -96,7 +96,18 @@ class Teacher(LinearExperiment):
         slowness, turnovers, variances = (np.array(values) for values in zip(*networks, strict=True))
         tau = slowness * (depth + 1) * (variances * RHO ** (2 * depth)).min(1)
         lam = variances * RHO
-        return self.integration(name, "jepa", lam, RHO, depth, START**depth, turnovers / tau, tau=tau.tolist(), **more)
+        return self.integration(
+            name,
+            "jepa",
+            lam,
+            RHO,
+            depth,
+            START**depth,
+            turnovers / tau,
+            target="models.EMA",
+            flow={"tau": tau.tolist()},
+            **more,
+        )
 
     def random(self, scale: str) -> tuple[Run, Run]:
         """MAE, and JEPA with a slow teacher, of depth 2 from independent normal weights."""
@@ -104,23 +115,33 @@ class Teacher(LinearExperiment):
         tau = SLOWNESS[0] * 3 * DISTRACTOR**4
         until, both = np.repeat([BEFORE, AFTER], self.seeds) / tau, np.tile(rho, (2, 1))
         alike: dict[str, Any] = {"depth": 2, "eps": RANDOM[scale], "init": "normal"}
-        alike["tolerance"] = 100 * self.tolerance  # seeds differ by far more
+        flow = {"tolerance": 100 * self.tolerance}  # seeds differ by far more
         return (
-            self.integration(f"pixels-{scale}", "mae", rho, rho, until=1e6, seeds=seeds, **alike),
-            self.integration(f"random-{scale}", "jepa", both, both, until=until, seeds=seeds * 2, tau=tau, **alike),
+            self.integration(f"pixels-{scale}", "mae", rho, rho, until=1e6, seeds=seeds, flow=flow, **alike),
+            self.integration(
+                f"random-{scale}",
+                "jepa",
+                both,
+                both,
+                until=until,
+                seeds=seeds * 2,
+                target="models.EMA",
+                flow=flow | {"tau": tau},
+                **alike,
+            ),
         )
 
     def measured(self, results: Results, depth: int) -> NDArray:
         """Ratios of gains [slowness, turnovers, variances]."""
-        return ratio(read(results[f"turnovers-L{depth}"], "gain")).reshape(len(SLOWNESS), len(TURNOVERS), len(VARIANCES))
+        return ratio(read(results[f"turnovers-L{depth}"], "linear/gain")).reshape(len(SLOWNESS), len(TURNOVERS), len(VARIANCES))
 
     def under(self, results: Results, depth: int) -> NDArray:
         """Ratios of gains [kappa, turnovers]."""
-        return ratio(read(results[f"kappa-L{depth}"], "gain")).reshape(len(KAPPAS), len(TURNOVERS))
+        return ratio(read(results[f"kappa-L{depth}"], "linear/gain")).reshape(len(KAPPAS), len(TURNOVERS))
 
     def shares(self, results: Results, scale: str) -> NDArray:
         """Shares of the distractors from random weights [MAE, JEPA before, JEPA after; seeds]."""
-        gains = np.concatenate([read(results[f"{kind}-{scale}"], "gain") for kind in ("pixels", "random")])
+        gains = np.concatenate([read(results[f"{kind}-{scale}"], "linear/gain") for kind in ("pixels", "random")])
         return share(ratio(np.sqrt((gains.reshape(3, self.seeds, PAIRS, 2) ** 2).sum(2))))
 
     def claims(self, results: Results) -> list[Claim]:
@@ -130,11 +151,11 @@ class Teacher(LinearExperiment):
         text, source = f"JEPA, depth {L}, slowness {SLOWNESS[0]:g}: ", "theory section 6 F"
         span = f"at {TURNOVERS[0]:g} to {TURNOVERS[-1]:g} turnovers"
         measured, slow = self.measured(results, L), predicted(TURNOVERS, L)[:, None]
-        pixels = ratio(read(results[f"pixels-L{L}"], "gain"))
+        pixels = ratio(read(results[f"pixels-L{L}"], "linear/gain"))
         powers = np.polyfit(np.log(SLOWNESS[:3]), np.log(np.abs(measured[:3, 4] / slow[4] - 1)), 1)[0]
         off = np.abs(self.under(results, L) / np.stack([predicted(TURNOVERS, L, kappa) for kappa in KAPPAS]) - 1)
         if np.isfinite(needed(L)):
-            shares = share(ratio(read(results[f"near-L{L}"], "gain")))
+            shares = share(ratio(read(results[f"near-L{L}"], "linear/gain")))
             last = self.claim(
                 f"share-L{L}", f"{text}turnovers until the distractor's share of feature variance is {LITTLE:g}, over the {needed(L):.2f} "
                 "predicted, within 2 %", source, "1", around(1, 0.02), float(np.interp(-LITTLE, -shares, NEAR)),
@@ -196,7 +217,7 @@ class Teacher(LinearExperiment):
 
         def add(depth: int, weights: str, teacher_of: str, values: NDArray) -> None:
             shown = {f"share, {n:g} turnovers": f"{v:.3f}" for n, v in zip(TURNOVERS, share(values), strict=True)}
-            pixels = share(ratio(read(results[f"pixels-L{depth}"], "gain")))[0]
+            pixels = share(ratio(read(results[f"pixels-L{depth}"], "linear/gain")))[0]
             rows.append({"depth": depth, "slowness": weights, "kappa": teacher_of} | shown | {"share, MAE": f"{pixels:.3f}"})
 
         for L in DEPTHS:

@@ -88,8 +88,8 @@ class WeightDecay(LinearExperiment):
             law = "rho^(2L-1)" if objective == "jepa" else "rho^((L-1)/(L+1))"
             where, predicted = f"{objective.upper()}, depth {L}", self.predicted(objective, L)
             own = predicted[np.arange(len(predicted)), np.repeat(np.arange(len(RHO)), len(MULTIPLES))]
-            alone = read(results[f"{objective}-L{L}-alone"], "gain")[:, 0]
-            together = read(results[f"{objective}-L{L}-together"], "gain")
+            alone = read(results[f"{objective}-L{L}-alone"], "linear/gain")[:, 0]
+            together = read(results[f"{objective}-L{L}-together"], "linear/gain")
             right = (alone > KEPT) == (own > KEPT)
             out.append(
                 self.claim(
@@ -123,7 +123,7 @@ class WeightDecay(LinearExperiment):
                     "escape_rate, docs/theory.md", "1", Region(at_least=1), calm.mean() if calm.size else np.nan, n=calm.size,
                 )
             )  # fmt: skip
-            alive = (read(results[f"{objective}-L{L}-tiny"], "gain") > KEPT).mean()
+            alive = (read(results[f"{objective}-L{L}-tiny"], "linear/gain") > KEPT).mean()
             out.append(
                 self.claim(
                     f"tiny-{objective}-L{L}", f"{where}: from eps = {TINY:g} and eta a tenth of the smallest threshold, weight decay kills every "
@@ -136,7 +136,7 @@ class WeightDecay(LinearExperiment):
     def reported(self, results: Results) -> list[dict[str, Any]]:
         rows = []
         for objective, L in itertools.product(OBJECTIVES, DEPTHS):
-            together = read(results[f"{objective}-L{L}-together"], "gain") > KEPT
+            together = read(results[f"{objective}-L{L}-together"], "linear/gain") > KEPT
             thresholds = largest_decay(objective, np.ones(6), RHO, L)
             rows.append({
                 "objective": objective.upper(), "depth": L,
@@ -153,7 +153,7 @@ class WeightDecay(LinearExperiment):
         rho = np.linspace(RHO.min(), RHO.max(), 100)
         panels = {}
         for objective, L in itertools.product(OBJECTIVES, DEPTHS):
-            kept = read(results[f"{objective}-L{L}-together"], "gain") > KEPT
+            kept = read(results[f"{objective}-L{L}-together"], "linear/gain") > KEPT
             panels[objective, L] = (rho, largest_decay(objective, 1.0, rho, L), self.decays(objective, L)[:, None] / LAM, kept)
         caption = (
             "Which features survive weight decay eta among six, from large initial weights. Line: predicted threshold of eta / "

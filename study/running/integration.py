@@ -2,36 +2,42 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-import datamodules
-from models import MLP, initialisation
-from models.gradient_flow import GradientFlow, square
+from datamodules import Features
+from models import MLP
+from models.gradient_flow import GradientFlow
 from models.per_network import per_network
 from study.observers.maps import gains
+from study.running import inputs
+from study.running.assembly import assemble, data_of, encoder_of, learner_of
 from study.running.capacity import Need, widths
 from study.running.failed import Stalled, forget, write_failure
 from study.running.lock import check_held
-from study.running.options import check_sizes
 from study.running.result import Result
 from study.running.run import Run, begun, finish, stored
 from study.terminal import say
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Step, Stopped, integrate
 
-DEFAULTS: dict[str, Any] = {
-    "device": "cpu", "kappa": 1.0, "weight_decay": 0.0, "tau": None, "head": 1.0, "perturbation": 0.0, "tolerance": 1e-7, "levels": {}, "fractions": [],
+REQUIRED = {"model": {"encoder", "objective"}, "data": {"class_path"}, "flow": {"until"}}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "model": {"kappa": 1.0, "weight_decay": 0.0},
+    "data": {"init_args": {}},
+    "flow": {
+        "accelerator": "cpu", "tolerance": 1e-7, "tau": None, "head": 1.0, "perturbation": 0.0, "levels": {}, "fractions": [],
+    },
 }  # fmt: skip
+COUNTED = {"decay", "last", "over", "updates", "chunk", "batch"}  # options of classes that tell of updates
 NOTED = 500  # steps of an ordinary integration
-REQUIRED = {"objective", "encoder", "data", "until"}
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,17 @@ class Trace:
 
 
 class Integration(Run):
-    """Gradient flow of N networks. The configuration holds, with lists for a value per network:
+    """Gradient flow of N networks. The configuration has the model and data of `study fit --config`, and `flow` in the trainer's place;
+    lists hold a value per network.
 
-    objective: jepa or mae. encoder: arguments of models.MLP; its seeds are the networks. data: class_path and
-    init_args of a data module with `features()`. until: end, in gradient-flow time. kappa, weight_decay, tau (none: no
-    teacher), head (factor on the initial head), perturbation (of the initial first layer, relative). tolerance: relative error of a step. levels: name -> gain of each feature
-    [N, f] whose first crossing is wanted. fractions: of the feature's own final gain, crossed when. device.
+    model: encoder (a linear models.MLP in float64, whose seeds are the networks), objective (StopGradient, EMA or Pixels),
+    kappa, weight_decay. data: pairs with known `features()`. flow: until (end, in gradient-flow time), accelerator ("cpu" or "cuda"),
+    tolerance (relative error of a step), tau (rate of an EMA's teacher, the limit of (1 - decay) / lr), head (factor on
+    the initial head), perturbation (of the initial first layer, relative), levels (name -> gain of each feature [N, f] whose
+    first crossing is wanted), fractions (of the feature's own final gain, crossed when).
 
-    The table has, per feature i: feature-i/lam and feature-i/rho, gain/i at the start and the end, crossing/<level>/i;
-    and the number of steps.
+    The table has, per feature i, as that of a training feature-i/lam and feature-i/rho, and linear/gain/i at the start and the end;
+    linear/crossing/<level>/i; and the number of steps.
     """
 
     def execute(self, out: Path, command: str = "") -> Result:
@@ -62,24 +70,26 @@ class Integration(Run):
             Stalled: names time, network and feature; `failed.json` has the same.
             ValueError: the configuration is impossible; nothing was written.
         """
-        config = self.resolved()
-        path = self.folder(out)
+        config, depends = self.resolved(), self.inputs()
+        path = self.folder(out, depends)
         if done := stored(path):
             return done
         self.need().check()
-        encoder = MLP(**config["encoder"], dtype="float64")
-        data = getattr(datamodules, config["data"]["class_path"].split(".")[-1])(**config["data"]["init_args"])
-        flow, y = assemble(config, encoder, data)
+        learner, data = learner_of(config["model"]), data_of(config)
+        encoder, options = learner.encoder, config["flow"]
+        assert isinstance(encoder, MLP), "as learner_of makes it"
+        flow, y = assemble(options, learner, data)
         floor = torch.tensor(encoder.eps, dtype=torch.float64) ** (1 / encoder.depth)
         steps = integrate(
             flow.take,
             y,
-            torch.tensor(per_network("until", config["until"], encoder.networks)).to(y),
-            config["tolerance"],
+            torch.tensor(per_network("flow.until", options["until"], encoder.networks)).to(y),
+            options["tolerance"],
             floor.to(y),
         )
         features = data.features()
         features = features if len(features) > 1 else features * encoder.networks
+        self.check_inputs(depends)
         again = (path / "config.yaml").exists()
         with begun(path, config):
             if done := stored(path):  # by a process that had the lock until now
@@ -101,53 +111,35 @@ class Integration(Run):
                 write_failure(path, stalled)
                 raise stalled from None
             seconds = time.monotonic() - start
-            return finish(path, table(trace, config, features), flow.Sxx.device, command, seconds, "integrated")
+            return finish(path, table(trace, options, features), flow.Sxx.device, command, seconds, "integrated", depends)
 
     def need(self) -> Need:
         """The Jacobians of all networks, factorised, and the steps that are noted."""
         config = self.resolved()
-        encoder = config["encoder"]
+        encoder = encoder_of(config["model"]).keywords
         sizes = widths(encoder)
-        layers = (len(sizes) - 1) * (1 if config["tau"] is None else 2) + 1
+        layers = (len(sizes) - 1) * (1 if config["flow"]["tau"] is None else 2) + 1
         state = layers * max(sizes) ** 2
-        return Need(len(encoder["seeds"]), 8 * (4 * state**2 + 2 * NOTED * (2 * max(sizes) + 1)), config["device"])
+        each = 8 * (4 * state**2 + 2 * NOTED * (2 * max(sizes) + 1))
+        return Need(len(encoder["seeds"]), each, config["flow"]["accelerator"])
+
+    def inputs(self) -> dict[str, str]:
+        config = self.resolved()
+        files = data_of(config).files()
+        return inputs.code(config) | ({"data": inputs.fingerprint(files)} if files else {})
 
     def resolved(self) -> dict[str, Any]:
-        if wrong := (self.config.keys() - DEFAULTS.keys() - REQUIRED) | (REQUIRED - self.config.keys()):
-            valid = ", ".join(sorted(REQUIRED | DEFAULTS.keys()))
-            raise ValueError(f"unknown or missing keys {', '.join(sorted(wrong))}; valid keys: {valid}")
-        return json.loads(json.dumps(DEFAULTS | self.config))
+        check_keys("", self.config, set(REQUIRED), set())
+        for part, required in REQUIRED.items():
+            check_keys(f"{part}: ", self.config[part], required, DEFAULTS[part].keys())
+        return json.loads(json.dumps({part: DEFAULTS[part] | self.config[part] for part in REQUIRED}))
 
 
-def assemble(config: dict[str, Any], encoder: MLP, data: Any) -> tuple[GradientFlow, Float[Tensor, "N P"]]:
-    """The right-hand side and the initial state, on the configured device."""
-    objective: Literal["jepa", "mae"] = config["objective"]
-    if objective not in ("jepa", "mae"):
-        raise ValueError(f"objective must be jepa or mae, found {objective!r}")
-    if objective == "mae" and config["tau"] is not None:
-        raise ValueError("tau is the rate of a teacher, which mae has not; leave it out")
-    N, moments = encoder.networks, data.moments()
-    check_sizes(encoder, data)
-    for m in moments:
-        m.check()
-    layers = [w.detach() for w in encoder.layers]
-    head = initialisation.head(layers, encoder.seeds, objective == "jepa", encoder.eps, encoder.init)
-    device, D = config["device"], max(encoder.sizes)
-
-    def each(name: str, zero: bool = False) -> Float[Tensor, "N 1 1"]:
-        return torch.tensor(per_network(name, config[name], N, zero), dtype=torch.float64)[:, None, None]
-
-    layers[0] = layers[0] + each("perturbation", zero=True) * initialisation.noise(encoder.seeds, encoder.sizes, encoder.eps)
-    flow = GradientFlow(
-        depth=encoder.depth,
-        latent=objective == "jepa",
-        Sxx=square([torch.stack([m.Sxx for m in moments])], D)[:, 0].expand(N, -1, -1).to(device),
-        Syx=square([torch.stack([m.Syx for m in moments])], D)[:, 0].expand(N, -1, -1).to(device),
-        kappa=each("kappa").to(device),
-        weight_decay=each("weight_decay", zero=True).to(device),
-        tau=None if config["tau"] is None else each("tau").to(device),
-    )
-    return flow, flow.pack(layers, each("head") * head).to(device)
+def check_keys(where: str, given: dict[str, Any], required: Set[str], optional: Set[str]) -> None:
+    """Raises ValueError: keys are unknown or missing."""
+    if wrong := (given.keys() - required - optional) | (required - given.keys()):
+        valid = ", ".join(sorted(required | optional))
+        raise ValueError(f"{where}unknown or missing keys {', '.join(sorted(wrong))}; valid keys: {valid}")
 
 
 def gains_of(flow: GradientFlow, index: Tensor, y: Tensor, directions: Tensor, Sxx: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,7 +151,7 @@ def gains_of(flow: GradientFlow, index: Tensor, y: Tensor, directions: Tensor, S
     return w, ((Wbar @ Sv) * (rate @ Sv)).sum(1) / (w * scale**2)
 
 
-def follow(steps: Iterator[Step], flow: GradientFlow, y: Tensor, features: list[datamodules.Features]) -> Trace:
+def follow(steps: Iterator[Step], flow: GradientFlow, y: Tensor, features: list[Features]) -> Trace:
     """Note the gains at the start and after every accepted step."""
     directions = torch.stack([f.directions for f in features]).to(y)
     # Gains are measured in the metric of the distribution, which sample moments only estimate.
@@ -174,14 +166,14 @@ def follow(steps: Iterator[Step], flow: GradientFlow, y: Tensor, features: list[
     return Trace(*(torch.stack(parts).cpu() for parts in zip(*rows, strict=True)))
 
 
-def mode(flow: GradientFlow, stop: Stopped, features: list[datamodules.Features]) -> int:
+def mode(flow: GradientFlow, stop: Stopped, features: list[Features]) -> int:
     """The feature that moves fastest, relative to its gain, where an integration stopped."""
     directions, metric = (torch.stack([getattr(f, of) for f in features]).to(stop.y) for of in ("directions", "metric"))
     w, speed = gains_of(flow, torch.tensor([stop.network], device=stop.y.device), stop.y[None], directions, metric)
     return int((speed / w).abs().nan_to_num(torch.inf)[0].argmax())
 
 
-def table(trace: Trace, config: dict[str, Any], features: list[datamodules.Features]) -> pd.DataFrame:
+def table(trace: Trace, options: dict[str, Any], features: list[Features]) -> pd.DataFrame:
     """The tidy table of a trace."""
     N = trace.t.shape[1]
     steps, last = (trace.t.diff(dim=0) > 0).sum(0), trace.w[-1]
@@ -193,12 +185,12 @@ def table(trace: Trace, config: dict[str, Any], features: list[datamodules.Featu
 
     for of in ("lam", "rho"):
         add(f"feature-{{}}/{of}", torch.stack([getattr(f, of) for f in features]), start)
-    add("gain/{}", trace.w[0], start)
-    add("gain/{}", last, end)
-    levels = {name: torch.tensor(v, dtype=torch.float64).expand(last.shape) for name, v in config["levels"].items()}
-    levels |= {f"{fraction:g} of final": fraction * last for fraction in config["fractions"]}
+    add("linear/gain/{}", trace.w[0], start)
+    add("linear/gain/{}", last, end)
+    levels = {name: torch.tensor(v, dtype=torch.float64).expand(last.shape) for name, v in options["levels"].items()}
+    levels |= {f"{fraction:g} of final": fraction * last for fraction in options["fractions"]}
     for name, level in levels.items():
-        add(f"crossing/{name}/{{}}", first_crossing(trace.t, trace.w, trace.speed, level), end)
+        add(f"linear/crossing/{name}/{{}}", first_crossing(trace.t, trace.w, trace.speed, level), end)
     parts = [
         pd.DataFrame({"network": range(N), "step": step, "time": t, "metric": name, "value": value})
         for name, value, (step, t) in rows

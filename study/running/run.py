@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # who only reads finished runs need not wait until these are 
 
     from study.running.capacity import Need
 
-FORMAT = 2  # of a run's folder
+FORMAT = 3  # of a run's folder
 CHECKED = ("config.yaml", "provenance.json", "metrics.parquet")
 
 

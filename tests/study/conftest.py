@@ -159,8 +159,13 @@ def execute(out, seed, early=1.0, pairs=6, **options):
     for (role, run), depth in zip(next(experiment.plan()).items(), np.repeat(flips.DEPTHS, 2), strict=True):
         config = run.resolved()
         lam, rho = experiment.features()
-        times = exact.critical_time(config["objective"], lam, rho, int(depth), experiment.eps, FRACTION) / (early, 1.0)
-        metrics = {"feature-{}/lam": lam, "feature-{}/rho": rho, "gain/{}": rho**depth, f"crossing/{HALF}/{{}}": times}
+        times = exact.critical_time(role.split("-")[0], lam, rho, int(depth), experiment.eps, FRACTION) / (early, 1.0)
+        metrics = {
+            "feature-{}/lam": lam,
+            "feature-{}/rho": rho,
+            "linear/gain/{}": rho**depth,
+            f"linear/crossing/{HALF}/{{}}": times,
+        }
         frame = pd.DataFrame(
             {"network": n, "step": 100, "time": times.max(), "metric": metric.format(i), "value": values[n, i]}
             for metric, values in metrics.items()

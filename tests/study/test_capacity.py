@@ -11,7 +11,7 @@ from study.experiments.linear import training
 from study.experiments.phases import Phases
 from study.launch.parts import Parts, part, split
 from study.running import capacity
-from study.running.integration import Integration, assemble
+from study.running.assembly import assemble, data_of, learner_of
 from study.running.training import StudyCLI
 from study.theory.rosenbrock import attempt
 
@@ -88,13 +88,13 @@ def test_pairs_that_depend_on_their_number_are_not_split():
 def test_only_lists_per_network_are_cut():
     config = {
         "data": {"class_path": "datamodules.GaussianPairs", "init_args": {"lam": [1.0, 2.0]}},
-        "levels": {"shared": [0.1, 0.2], "own": [[0.1, 0.2], [0.3, 0.4]]},
-        "until": [1.0, 2.0],
-        "encoder": {"hidden": [2, 2], "seeds": [0, 1]},
+        "flow": {"levels": {"shared": [0.1, 0.2], "own": [[0.1, 0.2], [0.3, 0.4]]}, "until": [1.0, 2.0]},
+        "model": {"encoder": {"class_path": "models.MLP", "init_args": {"hidden": [2, 2], "seeds": [0, 1]}}},
     }
     cut = part(config, 2, 1, 2)
-    assert cut["levels"] == {"shared": [0.1, 0.2], "own": [[0.3, 0.4]]}
-    assert (cut["until"], cut["encoder"], cut["data"]) == ([2.0], {"hidden": [2, 2], "seeds": [1]}, config["data"])
+    assert cut["flow"] == {"levels": {"shared": [0.1, 0.2], "own": [[0.3, 0.4]]}, "until": [2.0]}
+    assert cut["model"]["encoder"]["init_args"] == {"hidden": [2, 2], "seeds": [1]}
+    assert cut["data"] == config["data"]
 
 
 def test_another_number_of_data_sets_is_refused(runs):
@@ -109,14 +109,9 @@ def test_another_number_of_data_sets_is_refused(runs):
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_the_estimate_of_an_integration_is_what_is_allocated(depth):
     run = integration()
-    run = Integration(run.experiment, run.name, run.config | {"encoder": run.config["encoder"] | {"hidden": [6] * (depth - 1)}})
+    run.config["model"]["encoder"]["init_args"]["hidden"] = [6] * (depth - 1)
     config = run.resolved()
-    import datamodules
-    from models import MLP
-
-    flow, y = assemble(
-        config, MLP(**config["encoder"], dtype="float64"), datamodules.GaussianPairs(**config["data"]["init_args"])
-    )
+    flow, y = assemble(config["flow"], learner_of(config["model"]), data_of(config))
     with Memory() as memory:
         attempt(flow, y, torch.full((len(y),), 1e-3, dtype=torch.float64))
     need = run.need()

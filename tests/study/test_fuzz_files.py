@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from study import cli
 from study.experiments import flips
 from study.launch import store
+from study.running.run import FORMAT
 
 AGAIN = ("run", "flips", "--pairs", "6", "--seed", "0", "--device", "cpu")
 RUN = ("done", "provenance.json", "config.yaml", "metrics.parquet", "failed.json", "job.json", "lock")
@@ -75,7 +76,7 @@ def check(whole, folder, capsys, at_most, name, draw):
     if name in ("provenance.json", "config.yaml", "metrics.parquet"):
         files = ("config.yaml", "provenance.json", "metrics.parquet")
         sums = {file: hashlib.sha256((run / file).read_bytes()).hexdigest() for file in files}
-        (run / "done").write_text(json.dumps({"format": 2, "run": run.name, "sha256": sums}))
+        (run / "done").write_text(json.dumps({"format": FORMAT, "run": run.name, "sha256": sums}))
     commands = [("status",), ("claims",), ("report",), ("cancel",)]
     commands += [AGAIN] if name in ("done", "record") else []
     for command in commands:

@@ -19,6 +19,7 @@ from study.experiments import flips
 from study.launch import store
 from study.report import summary
 from study.running.result import Result
+from study.running.run import FORMAT
 
 DEEP = "[" * 200_000 + "]" * 200_000
 
@@ -49,7 +50,7 @@ def sign(run):
     """Write `done` with the checksums that the run's files have."""
     names = ("config.yaml", "provenance.json", "metrics.parquet")
     sums = {name: hashlib.sha256((run / name).read_bytes()).hexdigest() for name in names}
-    (run / "done").write_text(json.dumps({"format": 2, "run": run.name, "sha256": sums}))
+    (run / "done").write_text(json.dumps({"format": FORMAT, "run": run.name, "sha256": sums}))
 
 
 def refused(answer, path, length=600):

@@ -111,7 +111,7 @@ def test_full_matrices_follow_the_exact_theory(tmp_path, objective, depth):
     result = run(tmp_path, objective=objective, depth=depth)
     lam, rho = np.array([[1.0, 0.9], [0.8, 1.0]]), np.array([[0.6, 0.9], [0.9, 0.5]])
     theory = exact.critical_time(objective, lam, rho, depth, 0.05, 0.5)
-    np.testing.assert_allclose(read(result, f"crossing/{HALF}"), theory, rtol=1e-6)
+    np.testing.assert_allclose(read(result, f"linear/crossing/{HALF}"), theory, rtol=1e-6)
 
 
 @pytest.mark.parametrize("objective", ["jepa", "mae"])
@@ -136,14 +136,14 @@ def test_stacked_equals_separate(tmp_path):
     whole = run(tmp_path / "whole", lam, rho, seeds=[3, 4, 5], init="normal", until=[300.0, 500.0, 1e4])
     for n, end in enumerate([300.0, 500.0, 1e4]):
         alone = run(tmp_path / str(n), lam[n : n + 1], rho[n : n + 1], seeds=[3 + n], init="normal", until=[end])
-        for metric in ("gain", f"crossing/{HALF}"):
+        for metric in ("linear/gain", f"linear/crossing/{HALF}"):
             np.testing.assert_allclose(read(alone, metric)[0], read(whole, metric)[n], rtol=1e-12)
 
 
 @pytest.mark.parametrize("objective", ["jepa", "mae"])
 def test_rotating_the_basis_leaves_gains_unchanged(tmp_path, objective):
     results = [run(tmp_path, objective=objective, basis=basis) for basis in ("diagonal", "rotated")]
-    for metric in ("gain", f"crossing/{HALF}"):
+    for metric in ("linear/gain", f"linear/crossing/{HALF}"):
         np.testing.assert_allclose(*(read(r, metric) for r in results), rtol=1e-6)
 
 
@@ -157,7 +157,7 @@ def test_scaling_the_views_scales_lambda_and_rho():
 
 def test_levels_that_are_never_reached_are_infinite(tmp_path):
     result = run(tmp_path, until=[10.0, 10.0])
-    assert np.isinf(read(result, f"crossing/{HALF}")).all()
+    assert np.isinf(read(result, f"linear/crossing/{HALF}")).all()
 
 
 def test_crossings_go_both_ways_and_take_the_first():
@@ -189,22 +189,60 @@ def test_a_finished_integration_is_not_done_again(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"objective": "vae"}, "objective must be jepa or mae"),
-        ({"objective": "mae", "tau": 1.0}, "tau"),
-        ({"until": float("inf")}, "until must be finite and positive"),
-        ({"kappa": [1.0, 2.0, 3.0]}, "kappa holds 3 values for 2 networks"),
-        ({"weight_decay": -1.0}, "weight_decay must be finite and not negative"),
-        ({"colour": "red"}, "valid keys: data, device"),
-        ({"tolerance": 2.0}, r"tolerance must lie in \(0, 1\)"),
+        ({"model": {"objective": {"class_path": "models.VAE"}}}, "model.objective: expected the name of a class"),
+        (
+            {"model": {"objective": {"class_path": "models.MLP"}}},
+            "expected Objective or a class derived from it, found models.MLP",
+        ),
+        ({"model": {"objective": {"class_path": "StopGradient"}}}, "model.objective: expected the name of a class"),
+        (
+            {"model": {"objective": {"class_path": "models.Joint", "init_args": {"regularizer": None}}}},
+            "MLP and Joint with these",
+        ),
+        (
+            {"model": {"objective": {"class_path": "models.Pixels", "init_args": {"normalized": True}}}},
+            "MLP and Pixels with these",
+        ),
+        (
+            {"model": {"objective": {"class_path": "models.EMA"}}},
+            "found no flow.tau with EMA",
+        ),
+        (
+            {"model": {"objective": {"class_path": "models.EMA", "init_args": {"decay": 0.9}}}},
+            "model.objective: a gradient flow has no updates, and so no decay",
+        ),
+        ({"model": {"encoder": {"class_path": "models.Stack"}}}, "model.encoder: expected MLP or a class derived from it"),
+        ({"model": {"encoder": {"init_args": {"inputs": 2}}}}, "model.encoder: expected class_path and init_args"),
+        ({"model": {"kappa": [1.0, 2.0, 3.0]}}, "kappa holds 3 values for 2 networks"),
+        ({"model": {"weight_decay": -1.0}}, "weight_decay must be finite and not negative"),
+        ({"model": {"lr": 0.1}}, "model: unknown or missing keys lr; valid keys: encoder, kappa"),
+        ({"data": {"class_path": "datamodules.SourcePairs"}}, "data: expected LinearPairs or a class derived from it"),
+        ({"data": {"init_args": {"lam": [1.0, 1.0]}}}, "data: datamodules.GaussianPairs has other options: missing .* 'rho'"),
+        (
+            {"data": {"init_args": {"lam": [1.0, 1.0], "rho": [1.0, 1.0], "batch": 4}}},
+            "data: a gradient flow has no updates, and so no batch",
+        ),
+        ({"flow": {"accelerator": "tpu"}}, "flow.accelerator must be cpu or cuda, found 'tpu'"),
+        ({"flow": {"tau": 1.0}}, "found flow.tau with StopGradient"),
+        ({"flow": {"until": float("inf")}}, "until must be finite and positive"),
+        ({"flow": {"tolerance": 2.0}}, r"tolerance must lie in \(0, 1\)"),
+        ({"flow": {"colour": "red"}}, "flow: unknown or missing keys colour; valid keys: accelerator, fractions"),
     ],
 )
 def test_impossible_integrations_are_refused_and_write_nothing(tmp_path, change, message):
     made = Phases().integration("x", "jepa", np.ones((2, 2)), np.ones((2, 2)), 2, 0.1, 10.0)
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(made, config=made.config | change).execute(tmp_path)
+        dataclasses.replace(made, config={part: made.config[part] | change.get(part, {}) for part in made.config}).execute(
+            tmp_path
+        )
     assert not list(tmp_path.rglob("config.yaml"))
 
 
 def test_configurations_need_their_keys(tmp_path):
-    with pytest.raises(ValueError, match="unknown or missing keys until"):
-        Integration("x", "y", {"objective": "jepa", "encoder": {}, "data": {}}).execute(tmp_path)
+    config = {"model": {"encoder": {}, "objective": {}}, "data": {"class_path": ""}, "flow": {}}
+    for wrong, message in (
+        (config, "flow: unknown or missing keys until; valid keys: accelerator"),
+        (config | {"trainer": {}}, "unknown or missing keys trainer; valid keys: data, flow, model"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Integration("x", "y", wrong).execute(tmp_path)

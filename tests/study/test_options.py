@@ -76,11 +76,14 @@ def test_an_encoder_of_other_inputs_than_the_data_is_refused(inputs, observers, 
 
 
 def test_an_integration_of_other_inputs_than_the_data_is_refused(tmp_path):
+    encoder = {"inputs": 3, "hidden": [], "features": 2, "seeds": [0], "dtype": "float64"}
     config = {
-        "objective": "jepa",
-        "encoder": {"inputs": 3, "hidden": [], "features": 2, "seeds": [0]},
+        "model": {
+            "encoder": {"class_path": "models.MLP", "init_args": encoder},
+            "objective": {"class_path": "models.StopGradient"},
+        },
         "data": {"class_path": "datamodules.GaussianPairs", "init_args": {"lam": [1.0, 0.5], "rho": [0.5, 0.4]}},
-        "until": 1.0,
+        "flow": {"until": 1.0},
     }
     with pytest.raises(ValueError, match="the encoder takes 3 inputs, and the data have 2"):
         Integration("test", "sizes", config).execute(tmp_path)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from study import cli
-from study.experiments.linear import training
+from study.experiments.linear import linear_model, training
 from study.launch import job, worker
 from study.launch.order import CARRY_OUT, order
 from study.running import integration, signals
@@ -79,10 +79,9 @@ def test_ctrl_c_before_the_first_chunk_is_one_line(tmp_path, monkeypatch, capsys
 
 
 def flow(name):
-    encoder = {"inputs": 2, "hidden": [], "features": 2, "eps": 0.1, "seeds": [0]}
+    model = linear_model("jepa", 2, 1, 0.1, [0])
     data = {"class_path": "datamodules.GaussianPairs", "init_args": {"lam": [1.0, 0.5], "rho": [0.4, 0.9]}}
-    config = {"objective": "jepa", "encoder": encoder, "data": data, "until": [3.0]}
-    return integration.Integration("test", name, config)
+    return integration.Integration("test", name, {"model": model, "data": data, "flow": {"until": [3.0]}})
 
 
 @pytest.fixture
