@@ -115,9 +115,9 @@ class Teacher(LinearExperiment):
         tau = SLOWNESS[0] * 3 * DISTRACTOR**4
         until, both = np.repeat([BEFORE, AFTER], self.seeds) / tau, np.tile(rho, (2, 1))
         alike: dict[str, Any] = {"depth": 2, "eps": RANDOM[scale], "init": "normal"}
-        flow = {"tolerance": 100 * self.tolerance}  # seeds differ by far more
+        coarse = {"tolerance": 100 * self.tolerance}  # seeds differ by far more
         return (
-            self.integration(f"pixels-{scale}", "mae", rho, rho, until=1e6, seeds=seeds, flow=flow, **alike),
+            self.integration(f"pixels-{scale}", "mae", rho, rho, until=1e6, seeds=seeds, flow=coarse, **alike),
             self.integration(
                 f"random-{scale}",
                 "jepa",
@@ -126,7 +126,7 @@ class Teacher(LinearExperiment):
                 until=until,
                 seeds=seeds * 2,
                 target="models.EMA",
-                flow=flow | {"tau": tau},
+                flow=coarse | {"tau": tau},
                 **alike,
             ),
         )

@@ -5,7 +5,6 @@ by number, take it seconds, and there are thousands of integrations.
 """
 
 import inspect
-import pkgutil
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from datamodules.pairs import LinearPairs
 from models import EMA, MLP, Learner, Matrix, Objective, Pixels, StopGradient, initialisation
 from models.gradient_flow import GradientFlow, square
 from models.per_network import per_network
+from study import outside
 from study.running.options import check_sizes, short
 
 T = TypeVar("T")
@@ -39,10 +39,7 @@ def named(part: str, given: Any, base: type[T]) -> "partial[T]":
     if not (isinstance(given, dict) and isinstance(name := given.get("class_path"), str)):
         raise ValueError(f"{part}: expected class_path and init_args, found {short(given)}")
     options = given.get("init_args", {})
-    try:
-        kind = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"{part}: expected the name of a class, package.module.Class, found {name!r} ({error})") from error
+    kind = outside.resolve(name)
     if not (isinstance(kind, type) and issubclass(kind, base)):
         raise ValueError(f"{part}: expected {base.__name__} or a class derived from it, found {name}")
     if useless := UPDATES & options.keys():
