@@ -189,12 +189,12 @@ def test_a_finished_integration_is_not_done_again(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": {"objective": {"class_path": "models.VAE"}}}, "model.objective: expected the name of a class"),
+        ({"model": {"objective": {"class_path": "models.VAE"}}}, "models.VAE: expected a class there, found none of this name"),
         (
             {"model": {"objective": {"class_path": "models.MLP"}}},
             "expected Objective or a class derived from it, found models.MLP",
         ),
-        ({"model": {"objective": {"class_path": "StopGradient"}}}, "model.objective: expected the name of a class"),
+        ({"model": {"objective": {"class_path": "StopGradient"}}}, "models.VAE: expected a class there, found none of this name"),
         (
             {"model": {"objective": {"class_path": "models.Joint", "init_args": {"regularizer": None}}}},
             "MLP and Joint with these",
