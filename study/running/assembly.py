@@ -91,8 +91,6 @@ def assemble(options: dict[str, Any], learner: Learner, data: LinearPairs) -> tu
     """
     encoder, predictor, objective, device = learner.encoder, learner.predictor, learner.objective, options["accelerator"]
     assert isinstance(encoder, MLP) and isinstance(predictor, Matrix), "as learner_of makes them"
-    if device not in ("cpu", "cuda"):
-        raise ValueError(f"flow.accelerator must be cpu or cuda, found {device!r}")
     if (options["tau"] is not None) != isinstance(objective, EMA):
         found = f"{'no ' if options['tau'] is None else ''}flow.tau with {type(objective).__name__}"
         raise ValueError(f"flow.tau, the rate of a teacher, belongs to models.EMA and that to flow.tau, found {found}")

@@ -132,7 +132,10 @@ class Integration(Run):
         check_keys("", self.config, set(REQUIRED), set())
         for part, required in REQUIRED.items():
             check_keys(f"{part}: ", self.config[part], required, DEFAULTS[part].keys())
-        return json.loads(json.dumps({part: DEFAULTS[part] | self.config[part] for part in REQUIRED}))
+        config = json.loads(json.dumps({part: DEFAULTS[part] | self.config[part] for part in REQUIRED}))
+        if (device := config["flow"]["accelerator"]) not in ("cpu", "cuda"):
+            raise ValueError(f"flow.accelerator must be cpu or cuda, found {device!r}")
+        return config
 
 
 def check_keys(where: str, given: dict[str, Any], required: Set[str], optional: Set[str]) -> None:

@@ -194,10 +194,10 @@ def test_a_finished_integration_is_not_done_again(tmp_path):
             {"model": {"objective": {"class_path": "models.MLP"}}},
             "expected Objective or a class derived from it, found models.MLP",
         ),
-        ({"model": {"objective": {"class_path": "StopGradient"}}}, "models.VAE: expected a class there, found none of this name"),
+        ({"model": {"objective": {"class_path": "StopGradient"}}}, "StopGradient: expected package.module.Class or"),
         (
-            {"model": {"objective": {"class_path": "models.Joint", "init_args": {"regularizer": None}}}},
-            "MLP and Joint with these",
+            {"model": {"objective": {"class_path": "models.StopGradient", "init_args": {"distance": "smooth_l1"}}}},
+            "MLP and StopGradient with these",
         ),
         (
             {"model": {"objective": {"class_path": "models.Pixels", "init_args": {"normalized": True}}}},
