@@ -85,4 +85,4 @@ def test_only_the_samples_that_are_used_move_to_a_device(root):
     before = part.at(slice(None))
     part.values = part.values.clone()
     part.to(torch.device("meta"))
-    assert part.values.shape == (16, 48) and part.rows.shape == (1, 16) and before.shape == (1, 16, 48)
+    assert part.values.shape == (16, 3, 4, 4) and part.rows.shape == (1, 16) and before.shape == (1, 16, 48)
