@@ -10,10 +10,11 @@ from scipy.integrate import solve_ivp
 
 from datamodules import GaussianPairs, Moments, TemporalPairs
 from models.gradient_flow import GradientFlow
-from study.experiments.linear import HALF, read
+from study.experiments.linear import HALF, last, linear_model, read
 from study.experiments.phases import Phases
 from study.running.failed import Stalled
 from study.running.integration import Integration
+from study.running.training import Training
 from study.theory import exact, flow
 from study.theory.crossing import first_crossing
 from study.theory.rosenbrock import Stopped, attempt, integrate
@@ -155,6 +156,22 @@ def test_scaling_the_views_scales_lambda_and_rho():
     torch.testing.assert_close(other.rho, 0.5 / 3 * one.rho)
 
 
+@pytest.mark.parametrize("objective", ["jepa", "mae"])
+def test_one_model_and_data_are_integrated_or_trained_with_metrics_of_one_name(tmp_path, objective):
+    model = linear_model(objective, 2, 2, 0.1, [0, 1], kappa=2.0, weight_decay=0.01)
+    pairs = {"lam": [1.0, 0.5], "rho": [0.4, 0.9]}
+    data = {"class_path": "datamodules.GaussianPairs", "init_args": pairs}
+    flow = Integration("x", "flow", {"model": model, "data": data, "flow": {"until": 20.0}}).execute(tmp_path)
+    updates = data | {"init_args": pairs | {"updates": 2000, "chunk": 2000}}
+    observer = {"class_path": "study.observers.Alignment", "init_args": {"every": 2000, "k": 2}}
+    trainer = {"accelerator": "cpu", "callbacks": [observer]}
+    trained = Training("x", "sgd", {"trainer": trainer, "model": model | {"lr": 0.01}, "data": updates}).execute(tmp_path)
+    assert set(flow.metrics) - {"steps"} <= set(trained.metrics)
+    np.testing.assert_allclose(read(trained, "linear/gain"), read(flow, "linear/gain"), rtol=0.01)
+    for of in ("lam", "rho"):
+        np.testing.assert_allclose(last(trained, f"feature-1/{of}"), last(flow, f"feature-1/{of}"), rtol=1e-9)
+
+
 def test_levels_that_are_never_reached_are_infinite(tmp_path):
     result = run(tmp_path, until=[10.0, 10.0])
     assert np.isinf(read(result, f"linear/crossing/{HALF}")).all()
@@ -196,8 +213,8 @@ def test_a_finished_integration_is_not_done_again(tmp_path):
         ),
         ({"model": {"objective": {"class_path": "StopGradient"}}}, "model.objective: expected the name of a class"),
         (
-            {"model": {"objective": {"class_path": "models.Joint", "init_args": {"regularizer": None}}}},
-            "MLP and Joint with these",
+            {"model": {"objective": {"class_path": "models.StopGradient", "init_args": {"distance": "smooth_l1"}}}},
+            "MLP and StopGradient with these options are not",
         ),
         (
             {"model": {"objective": {"class_path": "models.Pixels", "init_args": {"normalized": True}}}},
