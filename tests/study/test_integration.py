@@ -211,7 +211,7 @@ def test_a_finished_integration_is_not_done_again(tmp_path):
             {"model": {"objective": {"class_path": "models.MLP"}}},
             "expected Objective or a class derived from it, found models.MLP",
         ),
-        ({"model": {"objective": {"class_path": "StopGradient"}}}, "model.objective: expected the name of a class"),
+        ({"model": {"objective": {"class_path": "StopGradient"}}}, "StopGradient: expected the name of a class"),
         (
             {"model": {"objective": {"class_path": "models.StopGradient", "init_args": {"distance": "smooth_l1"}}}},
             "MLP and StopGradient with these options are not",
