@@ -5,12 +5,12 @@ trained as MAE holds it (at least 0.5); VICReg's linear probe is at least 10 poi
 encoder's, at least 3 better than raw noisy pixels with all labels, and further ahead with few. A JEPA whose teacher is slow
 keeps what MAE keeps.
 Command: study run networks [--images parquet --root FOLDER] [--noises clean,patch,global]
-Expected on CIFAR-10: probe about 42 % against MAE 26, random 20, raw 38; shares 0.00 and 0.9.
+Expected on CIFAR-10: probe about 44 % against MAE 27, random 20, raw 38; shares 0.00 and 0.9.
 Time: about 30 minutes on 2 CPU cores; three times as long with all noises.
 
 All objectives see the same pairs (two noisy views, each cropped and flipped by itself), and have the same predictor (of VICReg and
 SIGReg it is the projector). Learning rates are tuned for each network, objective and noise on the validation split, over the same
-grid, on a seed of their own, with a sixth of the convolution's updates. Nothing is masked: MAE is the reconstruction of the other view.
+grid, on a seed of their own, with an eighth of the convolution's updates. Nothing is masked: MAE is the reconstruction of the other view.
 """
 
 import math
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Network = Literal["linear", "mlp", "convolution", "vit"]
 Disturbance = Literal["clean", "patch", "global"]
 Method = Literal["vicreg", "sigreg", "ema", "stop-gradient", "mae"]
-FEATURES, EMBEDDING, HIDDEN = 256, 128, 512
+FEATURES, EMBEDDING, HIDDEN = 512, 128, 512
 LABELS = [100, 300, 1000, 3000]
 PATCH = 4  # side of a patch of the convolution and of the transformer
 ALL, FEW = "all", 300  # labels of the claim on few
@@ -65,8 +65,9 @@ def objective(cell: Cell) -> dict[str, Any]:
     """As a configuration."""
     joint: dict[str, Any] = {"class_path": "models.Joint"}
     match cell.method:
-        case "vicreg":
-            return joint | {"init_args": {"regularizer": {"class_path": "models.VarianceCovariance"}, "embedding": EMBEDDING}}
+        case "vicreg":  # with the weights of the paper's equation, whose code halves that of the variance
+            term: dict[str, Any] = {"class_path": "models.VarianceCovariance", "init_args": {"variance": 50.0}}
+            return joint | {"init_args": {"regularizer": term, "embedding": EMBEDDING}}
         case "sigreg":
             term = {"class_path": "models.SIGReg", "init_args": {"weight": 0.05}}
             return joint | {"init_args": {"regularizer": term, "invariance": 1.0, "embedding": EMBEDDING}}
@@ -128,12 +129,12 @@ class Networks(ImageExperiment):
     name = "networks"
     expected = "40 runs of 3 networks, about 30 min on 2 cores"
     count: int = 50_000
-    updates: int = 977
+    updates: int = 800
     batch: int = 256
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
     seeds: int = 3
-    short: int = 244
-    trial: int = 163
+    short: int = 200
+    trial: int = 100
     crop: float = 0.7
     noises: tuple[Disturbance, ...] = ("patch",)
     networks: tuple[Network, ...] = ("linear", "mlp", "convolution", "vit")

@@ -100,3 +100,11 @@ def test_a_network_that_cannot_be_is_refused_in_one_line(network, says, study, t
     code, lines = study("fit", "--config", "run.yaml")
     assert code == 2 and len(lines) == 1 and says in lines[0], lines
     assert not Path("runs").exists()
+
+
+def test_the_science_can_be_read_in_one_sitting():
+    root = Path(__file__).parents[2]
+    order = (root / "README.md").read_text().split("read it in this\norder:")[1].split(").\n\n")[0]
+    files = re.findall(r"`([\w/]+\.py)`", order)
+    assert len(files) == 6
+    assert sum(len((root / file).read_text().splitlines()) for file in files) <= 650
