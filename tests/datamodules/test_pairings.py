@@ -38,7 +38,7 @@ def test_a_pair_is_a_function_of_seed_update_and_row(kind):
 
 
 def test_same_shows_one_sample_twice_and_flips_it_in_both_views():
-    x, y = samples(400)
+    x, _ = samples(400)
     pair = attached("same").pair(x, x, [1, 2], 0)
     assert torch.equal(pair.x.values, x) and torch.equal(pair.y.values, x)
     flipped = attached("flip").pair(x, x, [1, 2], 0)
