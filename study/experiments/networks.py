@@ -161,6 +161,10 @@ class Networks(ImageExperiment):
                     for decay in self.decays if method == "ema" else (0.0,):
                         yield Cell(noise, network, method, decay)
 
+    def first(self, noise: Disturbance) -> Cell:
+        """The cell whose runs know what raw pixels and principal components are worth, which do not depend on the network."""
+        return next(cell for cell in self.cells() if cell.noise == noise)
+
     def length(self, cell: Cell) -> int:
         return self.updates if cell.network == "convolution" else self.short
 
@@ -212,10 +216,14 @@ class Networks(ImageExperiment):
             length = self.length(cell)
             probe = {"train": 16_000, "validation": 4000}
             choosing = observer("Probe", self.trial, **probe, test=None)
-            observers = [observer("Probe", length // 4, **probe, test=10_000, labels=LABELS), observer("Health", length // 4)]
+            raw = cell == self.first(cell.noise)
+            observers = [
+                observer("Probe", length // 2, **probe, test=10_000, labels=LABELS, raw=raw),
+                observer("Health", length // 2),
+            ]
             if cell.noise != "clean":
-                observers.append(observer("Distractor", length // 4))
-            observers += self.further(max(1, length // 4))
+                observers.append(observer("Distractor", length // 2))
+            observers += self.further(max(1, length // 2))
             yield from self.tuned(
                 cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length)
             )
@@ -241,10 +249,12 @@ class Networks(ImageExperiment):
         def probe(role: str, metric: str = TEST) -> NDArray:
             return 100 * final(results[role], metric)
 
+        raw = self.first("patch").role if here else ""
+
         if "vicreg" in roles:
             jepa = roles["vicreg"]
-            ahead = probe(jepa) - probe(jepa, RAW)
-            few = probe(jepa, f"{TEST}-{FEW}") - probe(jepa, f"{RAW}-{FEW}")
+            ahead = probe(jepa) - probe(raw, RAW)
+            few = probe(jepa, f"{TEST}-{FEW}") - probe(raw, f"{RAW}-{FEW}")
             add("share-vicreg", "trained as VICReg, the distractor explains at most 0.05 of the features' variance", "<= 0.05",
                 Region(at_most=0.05), final(results[jepa], SHARE))  # fmt: skip
             add("vicreg-over-random", "VICReg's linear probe beats its random encoder's by at least 10 points", ">= 10 points",
@@ -282,8 +292,9 @@ class Networks(ImageExperiment):
                 "distractor's share": "" if cell.noise == "clean" else spread(final(result, SHARE), 3),
             }  # fmt: skip
             for name, metric in {"probe": TEST, **BASELINES}.items():
-                row[f"{name}, all labels, %"] = spread(100 * final(result, metric), 1)
-                few = {n: 100 * final(result, m).mean() for n, m in over_labels(result, metric).items() if n != ALL}
+                of = results[self.first(cell.noise).role] if metric in (RAW, PCA) else result
+                row[f"{name}, all labels, %"] = spread(100 * final(of, metric), 1)
+                few = {n: 100 * final(of, m).mean() for n, m in over_labels(of, metric).items() if n != ALL}
                 row[f"{name}, {' / '.join(few)} labels, %"] = " / ".join(f"{value:.1f}" for value in few.values())
             row["effective rank"] = spread(final(result, f"{HEALTH}/rank"), 1)
             row["feature std"] = spread(final(result, f"{HEALTH}/std"), 3)
@@ -301,8 +312,9 @@ class Networks(ImageExperiment):
             for cell in (cell for cell in self.cells() if cell.noise == noise):
                 result = results[cell.role]
                 for name, metric in {cell.label: TEST, **BASELINES}.items():
-                    over = over_labels(result, metric)
-                    probes[cell.network][name] = 100 * np.stack([final(result, m) for m in over.values()])
+                    of = results[self.first(noise).role] if metric in (RAW, PCA) else result
+                    over = over_labels(of, metric)
+                    probes[cell.network][name] = 100 * np.stack([final(of, m) for m in over.values()])
                 if noise != "clean":
                     shares[cell.network][cell.label] = final(result, SHARE)
             out[

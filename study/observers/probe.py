@@ -80,6 +80,7 @@ class Probe(Observer):
         test: images to report; none leaves the test split unread, as whoever tunes should, and the baselines with it.
         labels: numbers of labels at which the final features are probed too, beside all (study.observers.few); those that are
             not below the number of training images are left out.
+        raw: whether raw pixels and their principal components are probed too, which are the same for all encoders of the same data.
     """
 
     def __init__(
@@ -89,11 +90,12 @@ class Probe(Observer):
         validation: int = 2000,
         test: int | None = 5000,
         labels: list[int] = [],  # noqa: B006 - LightningCLI shows the default; it is never changed
+        raw: bool = True,
     ) -> None:
         super().__init__(every)
         if labels and min(labels) < 1:
             raise ValueError(f"labels must be at least 1 each, found {min(labels)}")
-        self.labels = list(labels)
+        self.labels, self.raw = list(labels), raw
         self.counts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
         for split, count in self.counts.items():
             if count < 1:
@@ -106,8 +108,10 @@ class Probe(Observer):
         self.sample = Sample.of(data, self.counts, learner.device)
         if "test" not in self.counts:
             return {}
-        raw, k = self.sample.raw(), learner.encoder.features
-        baselines = {"random/features": self.sample.encoded(learner.encoder), "pixels": raw, "pca": principal(raw, k)}
+        baselines = {"random/features": self.sample.encoded(learner.encoder)}
+        if self.raw:
+            raw = self.sample.raw()
+            baselines |= {"pixels": raw, "pca": principal(raw, learner.encoder.features)}
         found: dict[str, Tensor] = {}
         for name, features in baselines.items():
             ridge = self.sample.fit(features)

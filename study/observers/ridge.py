@@ -22,11 +22,7 @@ class Ridge:
 
     def accuracy(self, features: Float[Tensor, "N n k"], labels: Int[Tensor, "n"]) -> Float[Tensor, "N"]:
         """Share of samples, in [0, 1], whose label has the largest output."""
-        return _accuracy(features - self.mean, self.weights, self.bias, labels)
-
-
-def _accuracy(centred: Tensor, weights: Tensor, bias: Tensor, labels: Tensor) -> Float[Tensor, "N"]:
-    return ((centred @ weights + bias).argmax(-1) == labels).double().mean(-1)
+        return (((features - self.mean) @ self.weights + self.bias).argmax(-1) == labels).double().mean(-1)
 
 
 def fit(
@@ -66,8 +62,10 @@ def fit(
     if dual:
         solved = torch.cat([torch.einsum("Nnk,sNnC->sNkC", standard(p).double(), solved) for p in parts], 2)
     candidates = solved.to(features) / std.mT
-    centred_validation = validation - mean
-    scores = torch.stack([_accuracy(centred_validation, weights, bias, validation_labels) for weights in candidates])
+    # All strengths in one product: the samples, which are large, are read once.
+    outputs = (validation - mean) @ candidates.permute(1, 2, 0, 3).flatten(2)
+    predicted = (outputs.unflatten(-1, (-1, classes)) + bias).argmax(-1)
+    scores = (predicted == validation_labels[:, None]).double().mean(1).T
     best = scores.argmax(0)
     return Ridge(mean, candidates[best, torch.arange(len(best), device=best.device)], bias, strengths[best], scores.amax(0))
 
