@@ -178,6 +178,7 @@ def test_impossible_options_are_refused_before_anything_starts(arguments, messag
     code, lines = study("run", *arguments, "--device", "cpu", "--out", runs)
     assert code == 2 and len(lines) == 1 and lines[0].startswith("study: error: ") and message in lines[0]
     assert len(lines[0]) < 200
+    assert not runs.exists()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +199,6 @@ def test_options_that_do_not_fit_the_samples_are_refused_before_the_first_run(op
     with pytest.raises(ValueError, match=message) as caught:
         next(EXPERIMENTS["pixels"](**options).plan())
     assert "\n" not in str(caught.value)
-    assert not runs.exists()
 
 
 def test_claims_json_may_be_deleted_and_report_writes_it(runs, execution, small, study):
