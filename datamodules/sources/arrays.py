@@ -93,10 +93,16 @@ def _read(root: Path, seen: tuple, window: int | None) -> dict[str, np.ndarray]:
     where = printable(root)
     try:
         found = np.load(root, mmap_mode="c", allow_pickle=False)  # what is written to it reaches no file
-        arrays = {"x": found} if isinstance(found, np.ndarray) else {name: found[name] for name in NAMES if name in found}
-        others = [] if isinstance(found, np.ndarray) else sorted(set(found) - set(NAMES))
+        if isinstance(found, np.ndarray):
+            arrays, others = {"x": found}, []
+        else:
+            with found:
+                arrays = {name: found[name] for name in NAMES if name in found}
+                others = sorted(set(found) - set(NAMES))
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{where}: cannot be read ({reason(error)}); {EXPECTED}") from error
+        # numpy's words advise to load it without protection.
+        why = "holds Python objects, which can run code" if "pickle" in str(error) or "bject" in str(error) else reason(error)
+        raise ValueError(f"{where}: cannot be read ({why}); {EXPECTED}") from error
     if "x" not in arrays:
         raise ValueError(f"{where}: holds {printable(', '.join(others) or 'nothing', 80)}; {EXPECTED}")
     if others:

@@ -60,10 +60,10 @@ class Windows:
                 fifth = max(1, len(blocks) // 5)
                 blocks, made[split] = blocks[:-fifth], blocks[-fifth:]
             else:
+                of = "what is left" if made else "the time"
                 cuts = [first + (last - first) * 4 // 5 for first, last in blocks]
                 made[split] = [(cut + self.length, last) for cut, (_, last) in zip(cuts, blocks, strict=True)]
                 blocks = [(first, cut) for cut, (first, _) in zip(cuts, blocks, strict=True)]
-                of = "what is left" if "test" in made else "the time"
                 say(f"{where}: the last fifth of {of} is the {split} split, after a gap of {self.length:,} time steps")
         return made | {"train": blocks}
 
@@ -76,7 +76,7 @@ class Windows:
         classes: tuple[str, ...],
         blocks: list[Block],
     ) -> Split:
-        starts = [torch.arange(first, last - self.length + 1, self.step) for first, last in blocks]
+        starts = [torch.arange(first, max(first, last - self.length + 1), self.step) for first, last in blocks]
         rows = torch.cat(starts)
         if not len(rows):
             raise ValueError(
