@@ -76,9 +76,11 @@ class SourcePairs(Pairs):
         self.attach()
         chosen = self._used(self.source.load())
         train = chosen["train"]
-        sums = torch.stack([part.sum(0, dtype=torch.float64) for part in train.samples()]).sum(0)
+        sums = torch.zeros(self.inputs, dtype=torch.float64)
+        for part in train.samples():  # whole numbers, which a sum of pictures is of, are added faster and as exactly
+            sums += part.sum(0, dtype=torch.float64 if part.is_floating_point() else torch.int32)
         mean = self.pairing.centre(sums / train.count)
-        squares = sum(float((part.double() - mean).square().sum()) for part in train.samples())
+        squares = sum(float(part.double().sub_(mean).square_().sum()) for part in train.samples())
         if not squares < math.inf:
             raise ValueError(f"{self._where}: training samples hold values that are not finite; expected finite numbers")
         if squares == 0:
