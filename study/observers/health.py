@@ -1,7 +1,7 @@
 """Early signs of collapse: the JEPA loss falls in a healthy run and in a collapsing one alike."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -24,6 +24,11 @@ def effective_rank(eigenvalues: Float[Tensor, "N k"]) -> Float[Tensor, "N"]:
     total = eigenvalues.sum(-1, keepdim=True)
     p = eigenvalues / total.clamp(min=1e-300)
     return torch.where(total[:, 0] > 0, torch.special.entr(p).sum(-1).exp(), 0.0)
+
+
+def collapsed(shares: dict[str, Float[Tensor, "N"]]) -> Bool[Tensor, "N"]:
+    """Whether features are one point or one line, by what is left of their "std" and "beyond" at update 0."""
+    return (shares["std"] < COLLAPSED) | (shares["beyond"] < COLLAPSED)
 
 
 class Health(Observer):
@@ -66,10 +71,10 @@ class Health(Observer):
             "rank": effective_rank(eigenvalues),
             "gap": (prediction * (target - target.roll(1, 1))).sum(-1).mean(-1),
         }
-        found["collapsed"] = self.collapsed(learner, min(learner.trainer.global_step * data.chunk, data.updates), found)
+        found["collapsed"] = self.alarm(learner, min(learner.trainer.global_step * data.chunk, data.updates), found)
         return {f"{self.named}/{name}": value for name, value in found.items()}
 
-    def collapsed(self, learner: Learner, update: int, found: dict[str, Tensor]) -> Float[Tensor, "N"]:
+    def alarm(self, learner: Learner, update: int, found: dict[str, Tensor]) -> Float[Tensor, "N"]:
         """The update at which each network was first seen collapsed, nan where it was not. The table is the memory, which a resumed
         run has too."""
         table = table_of(learner.trainer)
@@ -78,7 +83,7 @@ class Health(Observer):
             return torch.full([learner.encoder.networks], torch.nan, dtype=torch.float64)
         known = past[max(past)]
         shares = {name: found[name].cpu().double() / table.values(f"{self.named}/{name}")[0] for name in ("std", "beyond")}
-        new = known.isnan() & ((shares["std"] < COLLAPSED) | (shares["beyond"] < COLLAPSED))
+        new = known.isnan() & collapsed(shares)
         networks = new.nonzero()[:, 0].tolist()
         if networks and learner.trainer.is_global_zero:
             first = networks[0]

@@ -18,8 +18,8 @@ SPLITS = ("train", "validation")
 QUIETLY = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 NETWORK = {
     "mlp": lambda: MLP(48, [12], 8, "relu", eps=0.3, seeds=[0, 1]),
-    "convolution": lambda: Stack(lambda: Convolution(4, [4], 2, 5, 2), [3, 4, 4], seeds=[0, 1]),
-    "vit": lambda: Stack(lambda: ViT(4, 2, 8, 1, 2, 5), [3, 4, 4], seeds=[0, 1]),
+    "convolution": lambda: Stack(lambda: Convolution(4, widths=[4], patch=2, features=5, groups=2), [3, 4, 4], seeds=[0, 1]),
+    "vit": lambda: Stack(lambda: ViT(4, patch=2, width=8, depth=1, heads=2, features=5), [3, 4, 4], seeds=[0, 1]),
 }
 
 
