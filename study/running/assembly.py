@@ -63,7 +63,7 @@ def data_of(config: dict[str, Any]) -> LinearPairs:
     Raises:
         ValueError: it names none.
     """
-    return named("data", config["data"], LinearPairs)()  # type: ignore[type-abstract]
+    return named("data", config["data"], LinearPairs)()
 
 
 def learner_of(model: dict[str, Any]) -> Learner:
@@ -73,7 +73,7 @@ def learner_of(model: dict[str, Any]) -> Learner:
         ValueError: it is none whose gradient flow is known.
     """
     encoder = encoder_of(model)()
-    objective = named("model.objective", model["objective"], Objective)()  # type: ignore[type-abstract]
+    objective = named("model.objective", model["objective"], Objective)()
     if not (type(encoder) is MLP and encoder.linear and type(objective) in (StopGradient, EMA, Pixels) and objective.exact):
         raise ValueError(
             "a gradient flow is that of a linear MLP with StopGradient, EMA or Pixels and the plain squared distance, which "
