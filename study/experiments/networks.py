@@ -10,7 +10,7 @@ Time: about 30 minutes on 2 CPU cores; three times as long with all noises.
 
 All objectives see the same pairs (two noisy views, each cropped and flipped by itself), and have the same predictor (of VICReg and
 SIGReg it is the projector). Learning rates are tuned for each network, objective and noise on the validation split, over the same
-grid, on a seed of their own, with an eighth of the convolution's updates. Nothing is masked: MAE is the reconstruction of the other view.
+grid, on a seed of their own, with a tenth of the convolution's updates. Nothing is masked: MAE is the reconstruction of the other view.
 """
 
 import math
@@ -129,12 +129,12 @@ class Networks(ImageExperiment):
     name = "networks"
     expected = "40 runs of 3 networks, about 30 min on 2 cores"
     count: int = 50_000
-    updates: int = 800
+    updates: int = 640
     batch: int = 256
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
     seeds: int = 3
-    short: int = 200
-    trial: int = 100
+    short: int = 100
+    trial: int = 60
     crop: float = 0.7
     noises: tuple[Disturbance, ...] = ("patch",)
     networks: tuple[Network, ...] = ("linear", "mlp", "convolution", "vit")
