@@ -35,7 +35,7 @@ SMALL = {
     "predictor_rate": ["--tolerance", "1e-5"],
     "weight_decay": ["--tolerance", "1e-5"],
     "ema": ["--tolerance", "1e-6"],
-    "teacher": ["--seeds", "2", "--tolerance", "1e-6"],
+    "teacher": ["--seeds", "2", "--tolerance", "1e-5"],
     "bottleneck": ["--networks", "3", "--tolerance", "1e-4"],
     "robustness": ["--seeds", "2", "--tolerance", "1e-4"],
 }
