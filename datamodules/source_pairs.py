@@ -29,16 +29,17 @@ ENOUGH = 7  # samples of a class in training data, so that a fifth of at least 1
 class Chosen:
     """The pairs of one split that are used, in the order in which they are."""
 
-    values: UInt8[Tensor, "n d"] | Float32[Tensor, "n d"]
+    values: UInt8[Tensor, "n *shape"] | Float32[Tensor, "n *shape"]
     rows: Int[Tensor, "v m"]  # of `values`: of both samples of a pair where v = 1, of each where v = 2
     labels: Int[Tensor, "m"] | None  # of the samples x
     classes: int | None
 
     @classmethod
     def of(cls, split: Split, rows: Int[Tensor, "v m"]) -> "Chosen":
+        of_values = rows if split.rows is None else split.rows[rows]
         if split.labels is None:
-            return cls(split.values.flatten(1), rows, None, None)
-        return cls(split.values.flatten(1), rows, split.labels[rows[0]], len(split.classes))
+            return cls(split.values, of_values, None, None)
+        return cls(split.values, of_values, split.labels[rows[0]], len(split.classes))
 
     @property
     def count(self) -> int:
@@ -46,16 +47,17 @@ class Chosen:
 
     def at(self, which: Int[Tensor, "*n"] | slice) -> UInt8[Tensor, "v *n d"] | Float32[Tensor, "v *n d"]:
         """A copy of the samples of some pairs."""
-        return self.values[self.rows[:, which]]
+        rows = self.rows[:, which]
+        return self.values[rows].flatten(rows.ndim)
 
     def samples(self) -> Iterator[UInt8[Tensor, "_ d"] | Float32[Tensor, "_ d"]]:
         """The samples x, few at a time."""
-        for some in self.rows[0].split(few(self.values.shape[1])):
-            yield self.values[some]
+        for some in self.rows[0].split(few(self.values[0].numel())):
+            yield self.values[some].flatten(1)
 
     def to(self, device: torch.device) -> "Chosen":
         labels = None if self.labels is None else self.labels.to(device)
-        return Chosen(self.values.to(device), self.rows.to(device), labels, self.classes)
+        return Chosen(_moved(self.values, device), self.rows.to(device), labels, self.classes)
 
 
 class SourcePairs(Pairs):
@@ -163,7 +165,7 @@ class SourcePairs(Pairs):
 
     def _check(self, name: str, split: Split, shape: list[int]) -> None:
         """Raises ValueError: the source, which can be anybody's, breaks its promises."""
-        n, values = len(split.values), split.values
+        n, values = split.count, split.values
         found = f"{self._where}: the {name} split"
         if n == 0 or list(values.shape[1:]) != shape or values.dtype not in (torch.uint8, torch.float32):
             raise ValueError(
@@ -267,6 +269,15 @@ def few(inputs: int) -> int:
     return max(1, min(ROWS_AT_ONCE, FLOATS_AT_ONCE // inputs))
 
 
+def _moved(values: Tensor, device: torch.device) -> Tensor:
+    """On the device; windows that overlap share their memory there, too."""
+    whole = values.untyped_storage().nbytes() // values.element_size()
+    if values.numel() <= whole:
+        return values.to(device)
+    series = values.as_strided((whole,), (1,), 0).to(device)
+    return series.as_strided(values.shape, values.stride(), values.storage_offset())
+
+
 def _labels(split: Split) -> Int[Tensor, "n"]:
     """Labels to order samples by: all of one class where they have none."""
-    return torch.zeros(len(split.values), dtype=torch.int64) if split.labels is None else split.labels
+    return torch.zeros(split.count, dtype=torch.int64) if split.labels is None else split.labels

@@ -40,10 +40,16 @@ class Listing:
 class Split:
     """The samples of one split, in memory or mapped, and what is known of each."""
 
-    values: UInt8[Tensor, "n *shape"] | Float32[Tensor, "n *shape"]
+    values: UInt8[Tensor, "_ *shape"] | Float32[Tensor, "_ *shape"]
     labels: Int[Tensor, "n"] | None = None
     classes: tuple[str, ...] = ()  # names of the labels 0, 1, ...; the same in every split
     groups: Int[Tensor, "n"] | None = None  # numbers of the recordings or groups; the samples of one follow one another in time
+    rows: Int[Tensor, "n"] | None = None  # which rows of `values` are the samples, where these are not all of them
+
+    @property
+    def count(self) -> int:
+        """Number of samples."""
+        return len(self.values) if self.rows is None else len(self.rows)
 
 
 def listed(folder: Path) -> list[os.DirEntry[str]]:

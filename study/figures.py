@@ -128,20 +128,23 @@ def _band(axes: Axes, steps: NDArray, values: NDArray, key: Key) -> None:
         axes.fill_between(steps, low, high, color=COLOURS[objective], alpha=0.15, linewidth=0)
 
 
-def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw: float) -> Figure:
-    """Distractor share and validation probe over training."""
-    figure = Figure(figsize=(10, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
+def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw: float | None) -> Figure:
+    """Distractor share and, where there is one, validation probe over training, with that of raw noisy samples."""
+    panels = 1 if raw is None else 2
+    figure = Figure(figsize=(5 * panels, 3.8), layout="constrained")
+    left, *right = figure.subplots(1, panels, squeeze=False)[0]
     for key, (steps, values) in share.items():
         _band(left, steps, values, key)
-    for key, (steps, values) in probe.items():
-        _band(right, steps, 100 * values, key)
-    right.axhline(100 * raw, color="grey", linestyle=":", label="raw noisy pixels")
     left.set(xlabel="updates", ylabel="distractor's share of feature variance", ylim=(-0.02, 1.02))
-    right.set(xlabel="updates", ylabel="linear probe, validation accuracy (%)")
-    for axes in (left, right):
+    for axes in right:
+        assert raw is not None
+        for key, (steps, values) in probe.items():
+            _band(axes, steps, 100 * values, key)
+        axes.axhline(100 * raw, color="grey", linestyle=":", label="raw noisy pixels")
+        axes.set(xlabel="updates", ylabel="linear probe, validation accuracy (%)")
+    for axes in (left, *right):
         _tidy(axes)
-    right.legend(frameon=False, fontsize=8)
+    (left, *right)[-1].legend(frameon=False, fontsize=8)
     return figure
 
 

@@ -34,7 +34,7 @@ class Pairing(abc.ABC):
         Raises:
             ValueError: it holds no such pair.
         """
-        return torch.arange(len(split.values))[None]
+        return torch.arange(split.count)[None]
 
     def centre(self, mean: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
         """The mean of the views of samples that have this mean."""

@@ -44,7 +44,8 @@ class Same(Pairing):
         if not self.flip:
             return found
         columns = self._flipped(torch.arange(len(found.Sxx), device=found.Sxx.device))
-        return Moments(*((m + m[columns][:, columns]) / 2 for m in (found.Sxx, found.Syx, found.Syy)), found.count)
+        S, cross = ((m + m[columns][:, columns]) / 2 for m in (found.Sxx, found.Syx))
+        return Moments(S, cross, S, found.count)
 
     def drawn(
         self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int

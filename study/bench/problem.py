@@ -51,6 +51,7 @@ class Problem:
     def moments(self) -> tuple[Tensor, Tensor, Tensor]:
         """Sxx, Syx, Syy [d, d], float32."""
         made = self.data().pairs(0, torch.device(self.device))
+        assert isinstance(made, dict)
         return made["Sxx"][0].float(), made["Syx"][0].float(), made["Syy"][0].float()
 
     @cached_property

@@ -12,6 +12,7 @@ NAMES: dict[str, tuple[str, dict[str, str]]] = {
     **{name: ("datamodules.sources.Torchvision", {"name": name}) for name in ("cifar10", "cifar100", "stl10")},
     "folder": ("datamodules.sources.Folder", {}),
     "parquet": ("datamodules.sources.Parquet", {}),
+    "arrays": ("datamodules.sources.Arrays", {}),
 }
 
 

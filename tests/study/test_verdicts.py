@@ -165,11 +165,6 @@ MANY = "10000000000000"
         (["pixels", "--updates", MANY], "updates must be at least 1"),
         (["pixels", "--batch", "0"], "batch must be at least 1"),
         (["pixels", "--distractor", "grid"], "Expected a typing.Literal['global', 'patch', 'smooth']"),
-        (
-            ["pixels", "--distractor", "patch", "--size", "6", "--directions", "4"],
-            "size must be a multiple of 4, the side of a patch",
-        ),
-        (["pixels", "--distractor", "patch", "--directions", "100"], "directions must be a multiple of the 16 patches"),
         (["pixels", "--sigma", "0"], "sigma must be finite and positive, found 0"),
         (["pixels", "--amplitude", "-1"], "amplitude must be finite and not negative, found -1"),
         (["pixels", "--rates", "[]"], "rates must be positive learning rates, each once, found []"),
@@ -184,6 +179,26 @@ def test_impossible_options_are_refused_before_anything_starts(arguments, messag
     assert code == 2 and len(lines) == 1 and lines[0].startswith("study: error: ") and message in lines[0]
     assert len(lines[0]) < 200
     assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 6}, "images are 32 x 32 pixels; size must divide both alike, found 6"),
+        ({"distractor": "patch", "size": 2, "directions": 4}, "size must be a multiple of 4, the side of a patch"),
+        ({"distractor": "patch", "directions": 100}, "directions must be a multiple of the 16 patches"),
+        ({"directions": 1000}, r"directions must be from 1 to 768 \(the inputs\), found 1000"),
+        ({"root": "data"}, "root = .*data has no meaning for images builtin; leave it out"),
+        ({"images": "parquet"}, "images parquet need root; give --root"),
+        ({"images": "arrays", "root": "x.npy", "size": 8}, "size = 8 has no meaning for images arrays; leave it out"),
+        ({"images": "arrays", "root": "x.npy"}, "x.npy: no such file; expected a .npy array"),
+        ({"images": "no.such.Class"}, "images 'no.such.Class' is no class"),
+    ],
+)
+def test_options_that_do_not_fit_the_samples_are_refused_before_the_first_run(options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        next(EXPERIMENTS["pixels"](**options).plan())
+    assert "\n" not in str(caught.value)
 
 
 def test_claims_json_may_be_deleted_and_report_writes_it(runs, execution, small, study):
