@@ -106,7 +106,7 @@ def test_source_noise_and_pairing_train_and_are_observed_and_belong_to_the_ident
     [
         ({"source": "Offset"}, "source"),
         ({"source": "Waves", "noise": "Waves"}, "noise"),
-        ({"source": "Waves", "pairing": "Nothing"}, "pairing"),
+        ({"source": "Waves", "pairing": "Nothing"}, "Nothing: expected a class there"),
     ],
 )
 def test_a_class_of_the_wrong_base_or_none_is_one_line(parts, message, own, study):

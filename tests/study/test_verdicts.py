@@ -192,7 +192,7 @@ def test_impossible_options_are_refused_before_anything_starts(arguments, messag
         ({"images": "parquet"}, "images parquet need root; give --root"),
         ({"images": "arrays", "root": "x.npy", "size": 8}, "size = 8 has no meaning for images arrays; leave it out"),
         ({"images": "arrays", "root": "x.npy"}, "x.npy: no such file; expected a .npy array"),
-        ({"images": "no.such.Class"}, "images 'no.such.Class' is no class"),
+        ({"images": "no.such.Class"}, "no.such.Class: there is no module 'no' on Python's path"),
     ],
 )
 def test_options_that_do_not_fit_the_samples_are_refused_before_the_first_run(options, message):
