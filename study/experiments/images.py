@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from study import outside
-from study.experiments.base import Plan, TrainingExperiment, check_count, final
+from study.experiments.base import Claim, Plan, TrainingExperiment, check_count, final
 from study.experiments.sources import check_images, made, source
+from study.experiments.verdict import Region
 from study.running.result import Result
 from study.running.run import Run
+from study.statistics import interval
 
 if TYPE_CHECKING:
     from datamodules.noise import Kind
@@ -116,18 +119,26 @@ class ImageExperiment(TrainingExperiment):
         """The source itself."""
         return made(self.source)
 
-    def data(self, kind: "Kind", pairing: dict[str, Any], seeds: list[int], **options: Any) -> dict[str, Any]:
-        """Noisy images, as a configuration, with options that are others than the experiment's."""
-        noise = {name: options.pop(name, getattr(self, name)) for name in ("directions", "amplitude", "gamma", "sigma")}
-        pairs = {"count": self.count, "batch": self.batch, "updates": self.updates, "seeds": seeds, "chunk": 25}
+    def data(self, kind: "Kind", amplitude: float, pairing: dict[str, Any], seeds: list[int], updates: int) -> dict[str, Any]:
+        """Noisy images, as a configuration."""
+        noise = {
+            "kind": kind,
+            "directions": self.directions,
+            "amplitude": amplitude,
+            "gamma": self.gamma,
+            "sigma": self.sigma,
+        }
         return {
             "class_path": "datamodules.SourcePairs",
             "init_args": {
                 "source": self.source,
-                "noise": {"class_path": "datamodules.noise.Distractor", "init_args": {"kind": kind, **noise}},
+                "noise": {"class_path": "datamodules.noise.Distractor", "init_args": noise},
                 "pairing": pairing,
-                **pairs,
-                **options,
+                "count": self.count,
+                "batch": self.batch,
+                "updates": updates,
+                "seeds": seeds,
+                "chunk": 25,
             },
         }
 
@@ -156,6 +167,13 @@ class ImageExperiment(TrainingExperiment):
             return
         raise ValueError(
             f"{role} diverges at every rate of {', '.join(f'{rate:g}' for rate in self.rates)}; give lower --rates"
+        )
+
+    def claim_on_mean(self, name: str, statement: str, predicted: str, region: Region, values: NDArray) -> Claim:
+        """A claim on the mean of values [seeds], with its 95 % Student interval."""
+        mean, low, high = interval(values)
+        return self.claim(
+            f"{self.images}/{name}", statement, "theory section 5", predicted, region, [low, high], measured=mean, n=self.seeds
         )
 
     def tried(self, tuning: Result) -> dict[str, str]:

@@ -5,8 +5,8 @@ trained as MAE holds it (at least 0.5); VICReg's linear probe is at least 10 poi
 encoder's, at least 3 better than raw noisy pixels with all labels, and further ahead with few. A JEPA whose teacher is slow
 keeps what MAE keeps.
 Command: study run networks [--images parquet --root FOLDER] [--noises '[clean,patch,global]']
-Expected on CIFAR-10: probe about 44 % against MAE 27, random 20, raw 38; shares 0.00 and 0.9.
-Time: about 30 minutes on 2 CPU cores; three times as long with all noises.
+Expected on CIFAR-10: probe about 43 % against MAE 27 (a pilot), random 24, raw 38; shares 0.00 and 0.9.
+Time: estimated at 30 minutes on 2 CPU cores, not measured as a whole; three times as long with all noises.
 
 All objectives see the same pairs (two noisy views, each cropped and flipped by itself), and have the same predictor (of VICReg and
 SIGReg it is the projector). Learning rates are tuned for each network, objective and noise on the validation split, over the same
@@ -27,7 +27,7 @@ from study.experiments.images import PCA, RANDOM, RAW, TEST, ImageExperiment
 from study.experiments.verdict import Region, above
 from study.running.result import Result
 from study.running.run import Run
-from study.statistics import interval, spread
+from study.statistics import spread
 
 if TYPE_CHECKING:
     from datamodules.noise import Kind
@@ -127,7 +127,7 @@ class Networks(ImageExperiment):
 
     free = (*ImageExperiment.free, "noises", "networks", "methods", "decays", "short")
     name = "networks"
-    expected = "40 runs of 3 networks, about 30 min on 2 cores"
+    expected = "40 runs of 3 networks, an estimated 30 min on 2 cores"
     count: int = 50_000
     updates: int = 640
     batch: int = 256
@@ -161,9 +161,12 @@ class Networks(ImageExperiment):
                     for decay in self.decays if method == "ema" else (0.0,):
                         yield Cell(noise, network, method, decay)
 
-    def first(self, noise: Disturbance) -> Cell:
-        """The cell whose runs know what raw pixels and principal components are worth, which do not depend on the network."""
-        return next(cell for cell in self.cells() if cell.noise == noise)
+    def knowing(self, cell: Cell, metric: str) -> Cell:
+        """The cell whose run has a metric of this one: what raw pixels and their principal components are worth does not depend on the
+        network, and is measured in the first cell of the noise alone."""
+        if metric.startswith((RAW, PCA)):
+            return next(first for first in self.cells() if first.noise == cell.noise)
+        return cell
 
     def length(self, cell: Cell) -> int:
         return self.updates if cell.network == "convolution" else self.short
@@ -187,7 +190,7 @@ class Networks(ImageExperiment):
                 "schedule": "cosine",
                 "warmup": updates // 20,
             },
-            "data": self.data(kind, pairing, data, updates=updates, amplitude=amplitude),
+            "data": self.data(kind, amplitude, pairing, data, updates),
         }
         from study.running.training import Training
 
@@ -216,7 +219,7 @@ class Networks(ImageExperiment):
             length = self.length(cell)
             probe = {"train": 16_000, "validation": 4000}
             choosing = observer("Probe", self.trial, **probe, test=None)
-            raw = cell == self.first(cell.noise)
+            raw = cell == self.knowing(cell, RAW)
             observers = [
                 observer("Probe", length // 2, **probe, test=10_000, labels=LABELS, raw=raw),
                 observer("Health", length // 2),
@@ -238,31 +241,24 @@ class Networks(ImageExperiment):
         mean = "(mean over seeds; 95 % Student interval)"
 
         def add(name: str, statement: str, predicted: str, region: Region, values: NDArray) -> None:
-            measured, low, high = interval(values)
-            out.append(
-                self.claim(
-                    f"{self.images}/{name}", f"{on}: {statement} {mean}", "theory section 5", predicted, region, [low, high],
-                    measured=measured, n=self.seeds,
-                )
-            )  # fmt: skip
+            out.append(self.claim_on_mean(name, f"{on}: {statement} {mean}", predicted, region, values))
 
         def probe(role: str, metric: str = TEST) -> NDArray:
             return 100 * final(results[role], metric)
 
-        raw = self.first("patch").role if here else ""
-
         if "vicreg" in roles:
-            jepa = roles["vicreg"]
+            jepa, raw = roles["vicreg"], self.knowing(here[0], RAW).role
             ahead = probe(jepa) - probe(raw, RAW)
-            few = probe(jepa, f"{TEST}-{FEW}") - probe(raw, f"{RAW}-{FEW}")
             add("share-vicreg", "trained as VICReg, the distractor explains at most 0.05 of the features' variance", "<= 0.05",
                 Region(at_most=0.05), final(results[jepa], SHARE))  # fmt: skip
             add("vicreg-over-random", "VICReg's linear probe beats its random encoder's by at least 10 points", ">= 10 points",
                 Region(at_least=10), probe(jepa) - probe(jepa, RANDOM))  # fmt: skip
             add("vicreg-over-raw", "VICReg's linear probe beats that of the raw noisy pixels by at least 3 points with all labels",
                 ">= 3 points", Region(at_least=3), ahead)  # fmt: skip
-            add("vicreg-over-raw-few", f"it is further ahead of the raw pixels with {FEW} labels than with all", "> 0 points",
-                above(0), few - ahead)  # fmt: skip
+            if f"{TEST}-{FEW}" in results[jepa].metrics:  # of fewer images there is no probe on so many
+                few = probe(jepa, f"{TEST}-{FEW}") - probe(raw, f"{RAW}-{FEW}")
+                add("vicreg-over-raw-few", f"it is further ahead of the raw pixels with {FEW} labels than with all", "> 0 points",
+                    above(0), few - ahead)  # fmt: skip
         if "mae" in roles:
             add("share-mae", "trained as MAE, the distractor explains at least 0.5 of the features' variance", ">= 0.5",
                 Region(at_least=0.5), final(results[roles["mae"]], SHARE))  # fmt: skip
@@ -292,7 +288,7 @@ class Networks(ImageExperiment):
                 "distractor's share": "" if cell.noise == "clean" else spread(final(result, SHARE), 3),
             }  # fmt: skip
             for name, metric in {"probe": TEST, **BASELINES}.items():
-                of = results[self.first(cell.noise).role] if metric in (RAW, PCA) else result
+                of = results[self.knowing(cell, metric).role]
                 row[f"{name}, all labels, %"] = spread(100 * final(of, metric), 1)
                 few = {n: 100 * final(of, m).mean() for n, m in over_labels(of, metric).items() if n != ALL}
                 row[f"{name}, {' / '.join(few)} labels, %"] = " / ".join(f"{value:.1f}" for value in few.values())
@@ -310,13 +306,12 @@ class Networks(ImageExperiment):
             probes: dict[str, dict[str, NDArray]] = {network: {} for network in self.networks}
             shares: dict[str, dict[str, NDArray]] = {network: {} for network in self.networks}
             for cell in (cell for cell in self.cells() if cell.noise == noise):
-                result = results[cell.role]
                 for name, metric in {cell.label: TEST, **BASELINES}.items():
-                    of = results[self.first(noise).role] if metric in (RAW, PCA) else result
+                    of = results[self.knowing(cell, metric).role]
                     over = over_labels(of, metric)
                     probes[cell.network][name] = 100 * np.stack([final(of, m) for m in over.values()])
                 if noise != "clean":
-                    shares[cell.network][cell.label] = final(result, SHARE)
+                    shares[cell.network][cell.label] = final(results[cell.role], SHARE)
             out[
                 f"Noise: {noise}. Test accuracy of a linear probe over the number of labels. Mean of {self.seeds} seeds; bands: 95 % "
                 "Student interval."

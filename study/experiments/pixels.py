@@ -22,7 +22,7 @@ from study.experiments.linear import TARGETS
 from study.experiments.verdict import Region, above
 from study.running.result import Result
 from study.running.run import Run
-from study.statistics import interval, spread
+from study.statistics import spread
 from study.terminal import say
 from study.theory.flow import Objective
 
@@ -79,7 +79,9 @@ class Pixels(ImageExperiment):
                 "lr": rates,
                 "momentum": 0.9,
             },
-            "data": self.data(self.distractor, {"class_path": "datamodules.pairings.Same"}, data),
+            "data": self.data(
+                self.distractor, self.amplitude, {"class_path": "datamodules.pairings.Same"}, data, self.updates
+            ),
         }  # fmt: skip
         from study.running.training import Training
 
@@ -121,16 +123,10 @@ class Pixels(ImageExperiment):
                     "> 0 points", above(0), 100 * (final(jepa, TEST) - final(jepa, RANDOM)),
                 ),
             ]  # fmt: skip
-        out = []
-        for name, statement, predicted, region, values in wanted:
-            mean, low, high = interval(values)
-            out.append(
-                self.claim(
-                    f"{self.images}/{name}", f"{on}: {statement}", "theory section 5", predicted, region, [low, high],
-                    measured=mean, n=self.seeds,
-                )
-            )  # fmt: skip
-        return out
+        return [
+            self.claim_on_mean(name, f"{on}: {statement}", predicted, region, values)
+            for name, statement, predicted, region, values in wanted
+        ]
 
     def reported(self, results: Results) -> list[dict[str, Any]]:
         rows = []
