@@ -63,7 +63,7 @@ def study_run(arguments: list[str]) -> int:
         return 0
     if not arguments or (arguments[0] not in [*EXPERIMENTS, "linear"] and "." not in arguments[0]):
         found = repr(arguments[0]) if arguments else "nothing"
-        raise ValueError(f"expected an experiment, found {found}; choose path/to/file.py:Class or one of: {names}")
+        raise ValueError(f"expected an experiment, found {found}; choose one of: {names}, or path/to/file.py:Class")
     made = [experiment(name) for name in (LINEAR if arguments[0] == "linear" else arguments[:1])]
     about = inspect.getdoc(made[0]) if len(made) == 1 else "All experiments on linear networks, at their defaults."
     parser = Parser(prog=f"study run {arguments[0]}", description=about, exit_on_error=True)

@@ -126,9 +126,11 @@ def test_flip_mirrors_both_views_and_the_moments(tmp_path):
 
 
 def test_folder_with_splits_and_parquet_agree_with_their_files(tmp_path):
-    whole = load("folder", folder(tmp_path / "a"))
-    assert len(whole["train"].labels) == 16
-    assert len(whole["test"].labels) == 4
+    whole = noisy("folder", folder(tmp_path / "a"), size=4, directions=1)
+    whole.setup()
+    counts = {name: len(whole.labels(name)) for name in ("train", "validation", "test")}
+    assert counts["train"] + counts["validation"] == 16  # of 20, where there is no test split
+    assert counts["test"] == 4
     folder(tmp_path / "b" / "train")
     folder(tmp_path / "b" / "test", count=3)
     split = load("folder", tmp_path / "b", reading=Reading(8))

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from datamodules import GaussianPairs
+from datamodules.views import Pair, View
 from models import EMA, MLP, Learner, Pixels, StopGradient, fused
 
 N, UPDATES = 5, 60
@@ -109,7 +110,7 @@ def test_a_target_that_is_not_one_of_ours_is_trained_by_its_own_matrix():
     x, y = torch.randn(2, 1, 64, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     data = {"Sxx": x.mT @ x / 64, "Syx": y.mT @ x / 64, "Syy": y.mT @ y / 64}
     by_moments, by_pairs = (learner((d, [5], k), Half(), dtype="float64", lr=rate) for _ in range(2))
-    found, exact = trained(by_moments, data, (20,)), trained(by_pairs, {"x": x, "y": y}, (20,))
+    found, exact = trained(by_moments, data, (20,)), trained(by_pairs, Pair(View(x), View(y)), (20,))
     close(found, exact, 1e-12)
     theirs = trained(learner((d, [5], k), StopGradient(), dtype="float64", lr=rate), data, (20,))
     assert (found[0] - theirs[0]).abs().max() > 1e-3
