@@ -20,14 +20,8 @@ from study import outside
 from study.running.options import check_sizes, short
 
 T = TypeVar("T")
-UPDATES = {
-    "decay",
-    "last",
-    "over",
-    "updates",
-    "chunk",
-    "batch",
-}  # options of classes that a flow, which has no updates, has no use for
+# Options of classes that a flow, which has no updates, has no use for.
+UPDATES = {"decay", "last", "over", "updates", "chunk", "batch"}
 
 
 def named(part: str, given: Any, base: type[T]) -> "partial[T]":

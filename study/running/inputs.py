@@ -23,6 +23,15 @@ from study.terminal import say
 LARGE = 2**30  # bytes that take seconds to read
 
 
+def known(config: Any, files: list[Path]) -> dict[str, str]:
+    """All that a run with this configuration, whose data are read from these files, depends on besides.
+
+    Raises:
+        ValueError: it names a class that there is not.
+    """
+    return code(config) | ({"data": fingerprint(files)} if files else {})
+
+
 def code(config: Any) -> dict[str, str]:
     """By name, each class or function of a configuration from outside this program: the checksum of its source and of what that
     imports, or where it is installed that of its own file with its package's version.

@@ -36,7 +36,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "accelerator": "cpu", "tolerance": 1e-7, "tau": None, "head": 1.0, "perturbation": 0.0, "levels": {}, "fractions": [],
     },
 }  # fmt: skip
-COUNTED = {"decay", "last", "over", "updates", "chunk", "batch"}  # options of classes that tell of updates
 NOTED = 500  # steps of an ordinary integration
 
 
@@ -125,8 +124,7 @@ class Integration(Run):
 
     def inputs(self) -> dict[str, str]:
         config = self.resolved()
-        files = data_of(config).files()
-        return inputs.code(config) | ({"data": inputs.fingerprint(files)} if files else {})
+        return inputs.known(config, data_of(config).files())
 
     def resolved(self) -> dict[str, Any]:
         check_keys("", self.config, set(REQUIRED), set())

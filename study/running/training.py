@@ -142,9 +142,7 @@ class Training(Run):
 
     def inputs(self) -> dict[str, str]:
         config = self.resolved()
-        outside = inputs.code(config)
-        files = data_of(config["data"]).files()
-        return outside | ({"data": inputs.fingerprint(files)} if files else {})
+        return inputs.known(config, data_of(config["data"]).files())
 
     def cli(self) -> StudyCLI:
         return StudyCLI(copy.deepcopy(self.config))  # parsing changes what it is given
