@@ -29,14 +29,13 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place], carry_out: str)
     def give(worker: subprocess.Popen[str]) -> None:
         assert worker.stdin is not None and worker.stdout is not None
         if (item := next(todo, None)) is None:
-            worker.stdin.close()
+            finish(worker)
             return
         busy[worker.stdout] = worker, item[0], time.monotonic()
         try:
             print(json.dumps(item[1]), file=worker.stdin, flush=True)
         except BrokenPipeError:
-            with suppress(BrokenPipeError):
-                worker.stdin.close()  # which would try again
+            finish(worker)
             raise lost(worker, item[0]) from None
 
     with ExitStack() as stack:
@@ -62,8 +61,16 @@ def pool(orders: dict[str, dict[str, Any]], places: list[Place], carry_out: str)
             for worker in workers:
                 worker.terminate()
             for worker in workers:
+                finish(worker)  # where the signal came between two lines of code that heed none
                 worker.wait()
             raise
+
+
+def finish(worker: subprocess.Popen[str]) -> None:
+    """No more orders: it ends after the one that it has."""
+    assert worker.stdin is not None
+    with suppress(BrokenPipeError):  # closing tries again to write what a process that is gone did not take
+        worker.stdin.close()
 
 
 def lost(worker: subprocess.Popen[str], role: str) -> ChildProcessError:

@@ -121,6 +121,26 @@ def test_a_process_that_dies_before_its_order_is_named(monkeypatch):
         list(pool.pool({"a": {"much": "x" * 2**20}}, PLACES[:1], CARRY_OUT))
 
 
+def test_a_process_that_misses_its_signal_ends_with_its_order(tmp_path, monkeypatch):
+    """A signal may come where an exception is lost, or just before the process waits for its next order."""
+    (tmp_path / "stubborn.py").write_text(
+        "import pathlib, time\n"
+        "def carry_out(order):\n"
+        "    try:\n"
+        "        pathlib.Path(order['begun']).touch()\n"
+        "        time.sleep(order['seconds'])\n"
+        "    except BaseException:\n"
+        "        pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    orders = {name: {"begun": str(tmp_path / name), "seconds": seconds} for name, seconds in (("short", 0), ("long", 60))}
+    answers = pool.pool(orders, PLACES, "stubborn:carry_out")
+    assert next(answers)[0] == "short"
+    while not (tmp_path / "long").exists():
+        time.sleep(0.01)
+    answers.close()
+
+
 def test_a_reader_that_goes_away_is_no_error():
     console_script = [sys.executable, "-c", "import sys; from study import cli; sys.exit(cli.main())", "list"]
     with subprocess.Popen(console_script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
