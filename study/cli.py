@@ -153,7 +153,7 @@ def print_claims(made: "list[Claim]") -> None:
     from study.experiments.verdict import REFUTED, counted
     from study.report.page import number, repetitions
 
-    width, widest = max(len(c.id) for c in made), max(len(c.verdict) for c in made)
+    width, widest = max((len(c.id) for c in made), default=0), max((len(c.verdict) for c in made), default=0)
     for c in made:
         verdict = c.verdict.upper() if c.verdict == REFUTED else c.verdict
         print(f"{verdict:<{widest}}  {c.id:<{width}}  predicted {c.predicted}, measured {number(c.measured)} "

@@ -90,7 +90,7 @@ def encoder(network: Network, shape: list[int], seeds: list[int]) -> dict[str, A
     if network == "mlp":
         return {"class_path": "models.MLP", "init_args": {"hidden": [512], "activation": "relu", "eps": 0.6**2, **dense}}
     kind, sizes = (
-        ("Convolution", {"widths": [64, 64, 64]})
+        ("Convolution", {"widths": [64, 64]})
         if network == "convolution"
         else ("ViT", {"width": 48, "depth": 2, "heads": 4})
     )
@@ -129,12 +129,12 @@ class Networks(ImageExperiment):
     name = "networks"
     expected = "40 runs of 3 networks, an estimated 30 min on 2 cores"
     count: int = 50_000
-    updates: int = 640
+    updates: int = 512
     batch: int = 256
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
     seeds: int = 3
-    short: int = 100
-    trial: int = 60
+    short: int = 80
+    trial: int = 50
     crop: float = 0.7
     noises: tuple[Disturbance, ...] = ("patch",)
     networks: tuple[Network, ...] = ("linear", "mlp", "convolution", "vit")
@@ -221,7 +221,7 @@ class Networks(ImageExperiment):
             choosing = observer("Probe", self.trial, **probe, test=None)
             raw = cell == self.knowing(cell, RAW)
             observers = [
-                observer("Probe", length // 2, **probe, test=10_000, labels=LABELS, raw=raw),
+                observer("Probe", length, **probe, test=10_000, labels=LABELS, raw=raw),
                 observer("Health", length // 2),
             ]
             if cell.noise != "clean":
