@@ -90,9 +90,7 @@ def encoder(network: Network, shape: list[int], seeds: list[int]) -> dict[str, A
     if network == "mlp":
         return {"class_path": "models.MLP", "init_args": {"hidden": [512], "activation": "relu", "eps": 0.6**2, **dense}}
     kind, sizes = (
-        ("Convolution", {"widths": [64, 64]})
-        if network == "convolution"
-        else ("ViT", {"width": 48, "depth": 2, "heads": 4})
+        ("Convolution", {"widths": [64, 64]}) if network == "convolution" else ("ViT", {"width": 48, "depth": 2, "heads": 4})
     )
     image = {"size": shape[-1], "channels": shape[0], "patch": PATCH, "features": features}
     stacked = {"class_path": f"models.networks.{kind}", "init_args": {**image, **sizes}}
