@@ -35,6 +35,7 @@ def work(orders: list[dict]) -> int:
     if len(gpus) > 1:  # else SLURM has bound this process to its own
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[local_rank]
     from study.launch.order import carry_out, resumes
+    from study.launch.release import released
     from study.running.failed import failure
 
     share, worked = orders[rank::processes], False
@@ -43,7 +44,8 @@ def work(orders: list[dict]) -> int:
         if (place / "done").exists() or (place / "failed.json").exists():
             continue  # before this job was requeued
         try:
-            failed = carry_out(order)
+            with released():
+                failed = carry_out(order)
         except Preempted as stop:
             if worked or resumes(order) or stop.number != signal.SIGUSR2:
                 raise

@@ -15,6 +15,7 @@ from study.launch.launcher import Launcher, report
 from study.launch.order import CARRY_OUT, order
 from study.launch.parts import split
 from study.launch.pool import Place, pool
+from study.launch.release import released
 from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need
 from study.running.failed import error_of
@@ -80,7 +81,8 @@ class Local(Launcher):
         for role, run in batch.items():
             start = time.monotonic()
             try:
-                result = (split(run) if self.splitting else run).execute(out, command)
+                with released():
+                    result = (split(run) if self.splitting else run).execute(out, command)
             except Diverged as stop:
                 return outcomes | {role: stop}
             outcomes[role] = result

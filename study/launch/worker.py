@@ -4,11 +4,11 @@ answers with what the function makes of them.
 It ends when its input does, and so when the process that started it is gone.
 """
 
-import gc
 import json
 import pkgutil
 import sys
 
+from study.launch.release import released
 from study.running.signals import Preempted, caught
 
 
@@ -17,13 +17,12 @@ def main(name: str) -> int:
     with caught():
         try:
             carry_out = pkgutil.resolve_name(name)
-            gc.freeze()  # what was imported stays, and need not be looked through each time that memory is tidied
             for line in sys.stdin:
-                print(json.dumps(carry_out(json.loads(line))), file=answers, flush=True)
+                with released():
+                    answer = carry_out(json.loads(line))
+                print(json.dumps(answer), file=answers, flush=True)
         except Preempted as stop:
             return 128 + stop.number
-        finally:
-            gc.unfreeze()  # for the interpreter's end
     return 0
 
 

@@ -106,9 +106,11 @@ class Probe(Observer):
 
     def prepare(self, learner: Learner, data: Pairs) -> dict[str, Tensor]:
         self.sample = Sample.of(data, self.counts, learner.device)
-        if "test" not in self.counts:
+        self.initial: dict[str, Tensor] | None = None
+        if learner.trainer.global_step or "test" not in self.counts:  # baselines are recorded once, at update 0
             return {}
-        baselines = {"random/features": self.sample.encoded(learner.encoder)}
+        self.initial = self.sample.encoded(learner.encoder)
+        baselines = {"random/features": self.initial}
         if self.raw:
             raw = self.sample.raw()
             baselines |= {"pixels": raw, "pca": principal(raw, learner.encoder.features)}
@@ -124,7 +126,8 @@ class Probe(Observer):
         return {f"{name}/noisy/test": self.sample.test(ridge, features), **few}
 
     def measure(self, learner: Learner, data: Pairs, last: bool) -> dict[str, Tensor]:
-        splits = self.sample.encoded(learner.encoder)
+        splits = self.initial or self.sample.encoded(learner.encoder)
+        self.initial = None  # at update 0 the encoder was still the random one
         ridge = self.sample.fit(splits)
         metrics = {"probe/online/features/noisy/validation": ridge.validation}
         if last and "test" in self.counts:
