@@ -1,27 +1,37 @@
-"""The page: one self-contained HTML file made from records, tables and claims."""
+"""The page: an index and one page per experiment, self-contained HTML files made from records, tables and claims."""
 
 import datetime
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
+from study.experiments import LINEAR
 from study.experiments.base import Claim
 from study.experiments.verdict import HOLDS, INCONCLUSIVE, MEASUREMENT, REFUTED, counted
 from study.files import write
 from study.launch import store
 from study.launch.store import Record
-from study.report.summary import summarise
+from study.report import assets, opening
+from study.report.fits import fits, unfinished
+from study.report.groups import groups
+from study.report.summary import Summary, summarise
 from study.report.svg import sanitised
+from study.report.symbols import used
 from study.running.lock import in_turn
 
 SHOWN = 3  # executions of an experiment that have a section of their own: the last to finish
 NAMED = 5  # executions named of those in which a claim is refuted
-LISTED = 50  # claims that are refuted, or inconclusive, at the head of the page
+LISTED = 50  # claims that are refuted, or inconclusive, listed on the index
+VERDICTS = (HOLDS, REFUTED, INCONCLUSIVE, MEASUREMENT)
 
 
 def number(value: float) -> str:
@@ -34,6 +44,55 @@ def number(value: float) -> str:
 def repetitions(claim: Claim) -> str:
     """On how many repetitions the interval rests."""
     return "nothing random" if claim.n is None else f"n = {claim.n}"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An experiment on the page: all its executions, and those of them that have a section, the last first."""
+
+    name: str
+    executions: list[tuple[Record, Summary]]
+    sections: list[tuple[Record, Summary]]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(claim.verdict for _, summary in self.executions for claim in summary.claims)
+
+    @property
+    def across(self) -> list[dict[str, Any]]:
+        """Each claim in all executions."""
+        by_claim: dict[str, list[tuple[str, Claim]]] = {}
+        for record, summary in self.executions:
+            for claim in summary.claims:
+                by_claim.setdefault(claim.id, []).append((record.variant, claim))
+        return [across(claims) for claims in by_claim.values()]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the scripts of its page draw and compare."""
+        return {
+            "figures": {
+                f"{summary.section['id']}-{i}": figure["panels"]
+                for _, summary in self.sections
+                if summary.section
+                for i, figure in enumerate(summary.section["figures"])
+            },
+            "runs": [
+                {**run, "execution": record.variant}
+                for record, summary in self.sections
+                if summary.section
+                for run in summary.section["runs"]
+            ],
+            "executions": [
+                {
+                    "name": record.variant,
+                    "finished": record.finished,
+                    "options": summary.section["options"] if summary.section else record.command,
+                    "claims": {c.id: [number(c.measured), number(c.low), number(c.high), c.verdict] for c in summary.claims},
+                }
+                for record, summary in self.executions
+            ],
+        }
 
 
 def across(claims: Sequence[tuple[str, Claim]]) -> dict[str, Any]:
@@ -49,9 +108,9 @@ def across(claims: Sequence[tuple[str, Claim]]) -> dict[str, Any]:
     }
 
 
-def place(out: Path) -> Path:
-    """The file of the page."""
-    return Path(out) / "report" / "index.html"
+def place(out: Path, name: str = "") -> Path:
+    """The file of the page, or of an experiment's."""
+    return Path(out) / "report" / (f"experiments/{name}.html" if name else "index.html")
 
 
 def publish(out: Path) -> tuple[list[Record], list[Claim]]:
@@ -61,55 +120,127 @@ def publish(out: Path) -> tuple[list[Record], list[Claim]]:
     Raises:
         ValueError, OSError: as `store.records`, `summarise` and `in_turn`.
     """
-    store.records(out)  # where there is none, nothing is written
+    if not list((Path(out) / "fit").glob("*/done")):
+        store.records(out)  # where there is nothing, nothing is written
     with in_turn(Path(out) / "claims.lock"):
-        records = store.records(out)
+        records = store.executions(out)
         claims = render(records, out)
         store.save_claims(claims, out)
     return records, claims
 
 
 def render(records: list[Record], out: Path) -> list[Claim]:
-    """Write <out>/report/index.html and return all claims.
+    """Write <out>/report/index.html and a page per experiment beside it; returns all claims.
 
-    Of an experiment that was executed often, the last executions are shown and the others counted, so that the page stays
+    Of an experiment that was executed often, the last executions are shown and the others counted, so that the pages stay
     small.
     """
     by_name = {name: list(group) for name, group in groupby(records, key=lambda record: record.name)}
-    last = [sorted(executions, key=lambda record: record.finished)[-SHOWN:] for executions in by_name.values()]
-    shown = {record.path for executions in last for record in executions}
-    summaries = dict(zip((record.path for record in records), summarise(records, shown), strict=True))
-    experiments = []
-    for name, executions in by_name.items():
-        made = [(record, summaries[record.path]) for record in executions]
-        by_claim: dict[str, list[tuple[str, Claim]]] = {}
-        for record, summary in made:
-            for claim in summary.claims:
-                by_claim.setdefault(claim.id, []).append((record.variant, claim))
-        experiments.append(
-            {
-                "name": name,
-                "sections": [(record, summary) for record, summary in made if record.path in shown],
-                "executions": len(made),
-                "across": [across(claims) for claims in by_claim.values()] if len(made) > SHOWN else [],
-            }
+    last = [sorted(executions, key=lambda record: record.finished)[-SHOWN:][::-1] for executions in by_name.values()]
+    summaries = dict(
+        zip(
+            (record.path for record in records),
+            summarise(records, {record.path for executions in last for record in executions}),
+            strict=True,
         )
+    )
+    experiments = [
+        Shown(name, *([(record, summaries[record.path]) for record in chosen] for chosen in (executions, shown)))
+        for (name, executions), shown in zip(by_name.items(), last, strict=True)
+    ]
     claims = [claim for summary in summaries.values() for claim in summary.claims]
-    environment = Environment(loader=PackageLoader("study.report", "."), autoescape=True, trim_blocks=True)
-    environment.filters |= {"number": number, "repetitions": repetitions, "sanitised": sanitised}
-    page = environment.get_template("page.html.j2").render(
-        experiments=experiments,
-        named=NAMED,
+    own = fits(out)
+    made = {
+        "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "experiments": experiments,
+        "own": own,
+    }
+    environment = _environment()
+    pages = {
+        place(out, shown.name): environment.get_template("experiment.html.j2").render(made, shown=shown, data=shown.data)
+        for shown in experiments
+    }
+    if own:
+        pages[place(out, "fit")] = environment.get_template("fit.html.j2").render(
+            made, data={"figures": {}, "runs": own, "executions": []}
+        )
+    opened = _opening([pair for shown in experiments for pair in shown.sections])
+    pages[place(out)] = environment.get_template("index.html.j2").render(  # last, as it has links to the others
+        made,
+        opened=opened,
+        missing=opening.missing(),
+        theory=opening.theory(claim for claim in claims if claim.experiment in LINEAR),
+        data={"figures": {"opening": opened["figure"]["panels"]} if opened else {}, "runs": [], "executions": []},
         listed=LISTED,
-        verdicts=(HOLDS, REFUTED, INCONCLUSIVE, MEASUREMENT),
         counted=counted(claim.verdict for claim in claims),
         undecided={verdict: [c for c in claims if c.verdict == verdict] for verdict in (REFUTED, INCONCLUSIVE)},
-        made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         runs=sum(len(record.runs) for record in records),
         networks=sum(summary.networks for summary in summaries.values()),
         seconds=round(sum(record.seconds for record in records)),
+        unfinished=unfinished(out),
     )
-    path = place(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, page)
+    place(out, "fit").parent.mkdir(parents=True, exist_ok=True)
+    for path, text in pages.items():
+        write(path, text)
+    for path in set(place(out, "fit").parent.glob("*.html")) - set(pages):  # of experiments that are gone
+        path.unlink(missing_ok=True)
     return claims
+
+
+def _opening(sections: list[tuple[Record, Summary]]) -> dict[str, Any] | None:
+    """Of the executions that compare JEPA with MAE on samples, what the one has to say whose claims are decided, rather than
+    inconclusive or measured under other conditions; that is not of built-in images; and that finished last. It is named."""
+    able = [(record, s) for record, s in sections if s.section and s.section["opening"]]
+    if not able:
+        return None
+    record, chosen = max(
+        able,
+        key=lambda pair: (
+            any(claim.verdict in (HOLDS, REFUTED) for claim in pair[1].claims),
+            any(claim.verdict != MEASUREMENT for claim in pair[1].claims),
+            pair[0].options.get("images") != "builtin",
+            pair[0].finished,
+        ),
+    )
+    assert chosen.section
+    return {**chosen.section["opening"], "experiment": record.name, "id": chosen.section["id"], "finished": record.finished}
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("study.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "number": number,
+        "repetitions": repetitions,
+        "sanitised": sanitised,
+        "groups": groups,
+        "embedded": embedded,
+        "coded": coded,
+        "moment": moment,
+    }
+    environment.globals |= {"assets": assets, "used": used, "verdicts": VERDICTS, "named": NAMED}
+    return environment
+
+
+def moment(text: str) -> str:
+    """A time of a record as people write it."""
+    try:
+        return datetime.datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return text
+
+
+def coded(text: str) -> Markup:
+    """Text in which commands stand in backquotes."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+
+
+def embedded(content: Any) -> Markup:
+    """JSON within a script element, which it cannot end."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False, default=str)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
