@@ -26,7 +26,7 @@ RAW, RANDOM = "raw pixels", "random encoder"
 
 def found(compared: Comparison, claims: Sequence[Claim]) -> str:
     """What was found on samples: numbers, and what the claims say of them."""
-    shares = " and ".join(f"{spread(values, 2)} as {name}" for name, values in compared.shares.items())
+    shares = " and ".join(f"{spread(values, 3)} as {name}" for name, values in compared.shares.items())
     text = f"On {compared.samples} with a strong distractor, the distractor's share of what a {compared.network} learns is {shares}"
     if by := compared.probes.get(ALL):
         mean, low, high = interval(by["JEPA"] - by["MAE"])
@@ -73,7 +73,7 @@ def theory(claims: Iterable[Claim]) -> str:
         return "No linear network was trained under the conditions of the claims here: `study run linear` does it, in about 10 minutes."
     wrong = list(dict.fromkeys(claim.experiment for claim in made if claim.verdict == "refuted"))
     where = f"; refuted are predictions of {', '.join(wrong)}" if wrong else ""
-    return f"In deep linear networks, for which the theory is exact, {counted(claim.verdict for claim in made)}{where}."
+    return f"In deep linear networks, which the theory is of, {counted(claim.verdict for claim in made)}{where}."
 
 
 def missing() -> str:

@@ -86,7 +86,7 @@ class Shown:
             "executions": [
                 {
                     "name": record.variant,
-                    "finished": record.finished,
+                    "finished": moment(record.finished),
                     "options": summary.section["options"] if summary.section else record.command,
                     "claims": {c.id: [number(c.measured), number(c.low), number(c.high), c.verdict] for c in summary.claims},
                 }
@@ -237,7 +237,7 @@ def moment(text: str) -> str:
 
 def coded(text: str) -> Markup:
     """Text in which commands stand in backquotes."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def embedded(content: Any) -> Markup:

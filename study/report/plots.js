@@ -79,7 +79,7 @@ function plot(panel, place, hidden, label) {
   const said = make("output", { "aria-live": "polite" }), mark = make("div", { class: "mark", hidden: "" });
   const area = make("div", { tabindex: "0", role: "application", "aria-label": `${label}. Left and right arrow: next point; up and down: next series` });
   // Names of axes in HTML, where they are broken into lines instead of cut off.
-  place.append(...(panel.title ? [make("h4", {}, panel.title)] : []), ...(panel.y.label ? [make("p", { class: "axis" }, `↑ ${panel.y.label}`)] : []), area,
+  place.append(...(panel.title ? [make("p", { class: "part" }, panel.title)] : []), ...(panel.y.label ? [make("p", { class: "axis" }, `↑ ${panel.y.label}`)] : []), area,
     ...(panel.x.label ? [make("p", { class: "axis over" }, `${panel.x.label} →`)] : []), said);
   const { table, columns, bands } = joined(panel);
   const size = () => ({ width: Math.max(200, place.clientWidth), height: Math.round(Math.min(320, Math.max(210, place.clientWidth * 0.62))) });
@@ -97,7 +97,7 @@ function plot(panel, place, hidden, label) {
     if (!point) return;
     mark.style.left = `${u.valToPos(point.x, "x")}px`; mark.style.top = `${u.valToPos(point.y, "y")}px`;
     const ticks = new Map(panel.x.ticks ?? []), at = ticks.has(point.x) ? ticks.get(point.x) : `${panel.x.label || "x"} ${written(point.x)}`;
-    said.textContent = [point.name, at, `${panel.y.label || "y"} ${written(point.y)}`].filter(Boolean).join(" · ");
+    said.textContent = [...new Set([point.name, at, `${panel.y.label || "y"} ${written(point.y)}`])].filter(Boolean).join(" · ");
   }
   area.addEventListener("pointermove", event => {
     const box = u.over.getBoundingClientRect(), [x, y] = [event.clientX - box.left, event.clientY - box.top];

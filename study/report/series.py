@@ -35,7 +35,7 @@ def series(axes: Axes) -> list[Series]:
     for collection in axes.collections:
         if isinstance(collection, FillBetweenPolyCollection):
             drawn += map(_band, collection.get_paths(), [collection] * len(collection.get_paths()))
-        elif isinstance(collection, PathCollection) and collection.get_array() is None:
+        elif isinstance(collection, PathCollection) and _alike(collection):
             drawn += _points(np.ma.getdata(collection.get_offsets()), _colour(collection), collection.get_label())
         elif isinstance(collection, LineCollection) and _upright(collection):
             drawn += [_bar_of_error(segment, collection) for segment in collection.get_segments()]
@@ -106,6 +106,11 @@ def _band(path: Any, collection: Collection) -> Series:
     half = len(corners) // 2
     low, high = corners[1:half], corners[half + 1 :][::-1]
     return _series("band", low[:, 0], low[:, 1], _colour(collection), "", high=[_short(v) for v in high[:, 1]])
+
+
+def _alike(dots: PathCollection) -> bool:
+    """Whether colours and areas of dots tell nothing."""
+    return dots.get_array() is None and len(np.unique(dots.get_sizes())) == 1
 
 
 def _upright(collection: LineCollection) -> bool:
