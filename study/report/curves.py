@@ -15,14 +15,15 @@ NUMBERED = re.compile(r"(^|/)(feature-)?\d+(/|$)")  # of single directions, whic
 def curves(result: Result) -> dict[str, Any]:
     """A run as the page takes it. Metrics of a single direction are left out, and networks beyond the first few."""
     config = result.config
+    model = config.get("model") or {}
     return {
         "name": result.path.name,
         "networks": result.networks,
         "seconds": round(result.provenance["seconds"], 1),
         "finished": result.provenance["finished"],
         "commit": result.provenance["commit"],
-        "objective": _class(config.get("model", {}).get("objective")),
-        "encoder": _class(config.get("model", {}).get("encoder")),
+        "objective": _class(model.get("objective")),
+        "encoder": _class(model.get("encoder")),
         "data": _class(config.get("data")),
         "metrics": {metric: _over_steps(result, metric) for metric in result.metrics if not NUMBERED.search(metric)},
     }

@@ -12,7 +12,7 @@ SHOWN = 200  # the last to finish
 
 def fits(out: Path) -> list[dict[str, Any]]:
     """The finished runs of `study fit` under `out`, the last to finish first. What is damaged is named and left out."""
-    done = sorted((Path(out) / "fit").glob("*/done"), key=lambda path: path.stat().st_mtime, reverse=True)
+    done = sorted((Path(out) / "fit").glob("*/done"), key=lambda path: path.lstat().st_mtime, reverse=True)
     found = []
     for path in done[:SHOWN]:
         try:
