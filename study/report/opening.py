@@ -27,7 +27,7 @@ RAW, RANDOM = "raw pixels", "random encoder"
 def found(compared: Comparison, claims: Sequence[Claim]) -> str:
     """What was found on samples: numbers, and what the claims say of them."""
     shares = " and ".join(f"{spread(values, 3)} as {name}" for name, values in compared.shares.items())
-    text = f"On {compared.samples} with a strong distractor, the distractor's share of what a {compared.network} learns is {shares}"
+    text = f"On {compared.samples} with a distractor, its share of what a {compared.network} learns is {shares}"
     if by := compared.probes.get(ALL):
         mean, low, high = interval(by["JEPA"] - by["MAE"])
         reach = f"{low:.1f} to {high:.1f}, 95 % interval of {len(by['JEPA'])} seeds" if np.isfinite(low) else "one seed"
@@ -42,7 +42,9 @@ def judged(claims: Sequence[Claim]) -> str:
     """How the claims came out, as a sentence."""
     if outside := next((claim.outside for claim in claims if claim.verdict == MEASUREMENT), ""):
         return f"No claim is judged by it, as {outside} leaves the conditions of the claims."
-    if claims and all(claim.verdict == HOLDS for claim in claims):
+    if not claims:
+        return "No claim was made of it."
+    if all(claim.verdict == HOLDS for claim in claims):
         return f"All {len(claims)} claims made of it beforehand hold."
     return f"Of the claims made of it beforehand {counted(claim.verdict for claim in claims).replace('claims ', '')}."
 

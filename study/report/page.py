@@ -1,18 +1,11 @@
 """The page: an index and one page per experiment, self-contained HTML files made from records, tables and claims."""
 
 import datetime
-import json
-import math
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
 
 from study.experiments import LINEAR
 from study.experiments.base import Claim
@@ -20,9 +13,10 @@ from study.experiments.verdict import HOLDS, INCONCLUSIVE, MEASUREMENT, REFUTED,
 from study.files import write
 from study.launch import store
 from study.launch.store import Record
-from study.report import assets, opening
+from study.report import assets, opening, texts
 from study.report.fits import fits, unfinished
 from study.report.groups import groups
+from study.report.shown import Shown
 from study.report.summary import Summary, summarise
 from study.report.svg import sanitised
 from study.report.symbols import used
@@ -32,80 +26,6 @@ SHOWN = 3  # executions of an experiment that have a section of their own: the l
 NAMED = 5  # executions named of those in which a claim is refuted
 LISTED = 50  # claims that are refuted, or inconclusive, listed on the index
 VERDICTS = (HOLDS, REFUTED, INCONCLUSIVE, MEASUREMENT)
-
-
-def number(value: float) -> str:
-    """Three significant digits."""
-    if not math.isfinite(value):
-        return "nothing" if math.isnan(value) else "unbounded"
-    return f"{value:.3g}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
-
-
-def repetitions(claim: Claim) -> str:
-    """On how many repetitions the interval rests."""
-    return "nothing random" if claim.n is None else f"n = {claim.n}"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """An experiment on the page: all its executions, and those of them that have a section, the last first."""
-
-    name: str
-    executions: list[tuple[Record, Summary]]
-    sections: list[tuple[Record, Summary]]
-
-    @property
-    def counts(self) -> Counter[str]:
-        return Counter(claim.verdict for _, summary in self.executions for claim in summary.claims)
-
-    @property
-    def across(self) -> list[dict[str, Any]]:
-        """Each claim in all executions."""
-        by_claim: dict[str, list[tuple[str, Claim]]] = {}
-        for record, summary in self.executions:
-            for claim in summary.claims:
-                by_claim.setdefault(claim.id, []).append((record.variant, claim))
-        return [across(claims) for claims in by_claim.values()]
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """What the scripts of its page draw and compare."""
-        return {
-            "figures": {
-                f"{summary.section['id']}-{i}": figure["panels"]
-                for _, summary in self.sections
-                if summary.section
-                for i, figure in enumerate(summary.section["figures"])
-            },
-            "runs": [
-                {**run, "execution": record.variant}
-                for record, summary in self.sections
-                if summary.section
-                for run in summary.section["runs"]
-            ],
-            "executions": [
-                {
-                    "name": record.variant,
-                    "finished": moment(record.finished),
-                    "options": summary.section["options"] if summary.section else record.command,
-                    "claims": {c.id: [number(c.measured), number(c.low), number(c.high), c.verdict] for c in summary.claims},
-                }
-                for record, summary in self.executions
-            ],
-        }
-
-
-def across(claims: Sequence[tuple[str, Claim]]) -> dict[str, Any]:
-    """One claim in all executions of its experiment, given as (variant, claim)."""
-    measured = sorted(claim.measured for _, claim in claims)
-    return {
-        "id": claims[0][1].id,
-        "executions": len(claims),
-        "verdicts": Counter(claim.verdict for _, claim in claims),
-        "low": measured[0],
-        "high": measured[-1],
-        "refuted": [variant for variant, claim in claims if claim.verdict == REFUTED],
-    }
 
 
 def place(out: Path, name: str = "") -> Path:
@@ -214,33 +134,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {
-        "number": number,
-        "repetitions": repetitions,
-        "sanitised": sanitised,
-        "groups": groups,
-        "embedded": embedded,
-        "coded": coded,
-        "moment": moment,
-    }
+    written = (texts.number, texts.repetitions, texts.moment, texts.coded, texts.embedded)
+    environment.filters |= {function.__name__: function for function in (*written, groups, sanitised)}
     environment.globals |= {"assets": assets, "used": used, "verdicts": VERDICTS, "named": NAMED}
     return environment
-
-
-def moment(text: str) -> str:
-    """A time of a record as people write it."""
-    try:
-        return datetime.datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M UTC")
-    except ValueError:
-        return text
-
-
-def coded(text: str) -> Markup:
-    """Text in which commands stand in backquotes."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
-
-
-def embedded(content: Any) -> Markup:
-    """JSON within a script element, which it cannot end."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False, default=str)
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
