@@ -45,8 +45,8 @@ def judged(claims: Sequence[Claim]) -> str:
     if not claims:
         return "No claim was made of it."
     if all(claim.verdict == HOLDS for claim in claims):
-        return f"All {len(claims)} claims made of it beforehand hold."
-    return f"Of the claims made of it beforehand {counted(claim.verdict for claim in claims).replace('claims ', '')}."
+        return f"All {len(claims)} claims made of it hold."
+    return f"Of the claims made of it {counted(claim.verdict for claim in claims).replace('claims ', '')}."
 
 
 def limits(compared: Comparison) -> str:

@@ -221,7 +221,7 @@ def test_two_executions_are_compared_claim_by_claim(show):
 def test_without_script_all_that_matters_is_there(show):
     opened = show("index.html", java_script_enabled=False)
     text = opened.locator("main").inner_text()
-    assert "All 4 claims made of it beforehand hold." in text and "few labels were not measured" in text
+    assert "All 4 claims made of it hold." in text and "few labels were not measured" in text
     assert opened.locator("figure svg:visible").count() == 2
     opened.locator("details.experiment summary").first.click()
     opened.locator("details.group summary").first.click()
