@@ -151,7 +151,7 @@ def given() -> str:
 
 def print_claims(made: "list[Claim]") -> None:
     from study.experiments.verdict import REFUTED, counted
-    from study.report.page import number, repetitions
+    from study.report.texts import number, repetitions
 
     width, widest = max((len(c.id) for c in made), default=0), max((len(c.verdict) for c in made), default=0)
     for c in made:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from study import outside
+from study.experiments.comparison import Comparison
 from study.experiments.verdict import MEASUREMENT, Region, judge
 from study.running.result import Result
 from study.running.run import Run
@@ -128,6 +129,10 @@ class Experiment(abc.ABC):
     def reported(self, results: Results) -> list[dict[str, Any]]:
         """Rows of a table of further measurements that no claim is made of."""
         return []
+
+    def comparison(self, results: Results) -> Comparison | None:
+        """JEPA against MAE on samples with a distractor, where the experiment has trained both."""
+        return None
 
 
 @dataclass

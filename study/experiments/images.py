@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study import outside
-from study.experiments.base import Claim, Plan, TrainingExperiment, check_count, final
+from study.experiments.base import Claim, Plan, Results, TrainingExperiment, check_count, final
+from study.experiments.comparison import Comparison
 from study.experiments.sources import check_images, made, source
 from study.experiments.verdict import Region
 from study.running.result import Result
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 TUNING_SEED = 1000
 VALIDATION, TEST = "probe/online/features/noisy/validation", "probe/online/features/noisy/test"
 RANDOM, RAW, PCA = "probe/random/features/noisy/test", "probe/pixels/noisy/test", "probe/pca/noisy/test"
+BASELINES = {"random encoder": RANDOM, "principal components": PCA, "raw pixels": RAW}
+SAMPLES = {"builtin": "the built-in images", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "stl10": "STL-10"}
 Make = Callable[[str, list[float], list[int], list[int]], Run]  # of a name, rates, seeds of networks and seeds of data
 
 
@@ -182,3 +185,31 @@ class ImageExperiment(TrainingExperiment):
             return {}
         scores = zip(tuning.config["model"]["lr"], 100 * final(tuning, VALIDATION), strict=True)
         return {"tuning: lr (validation probe, %)": ", ".join(f"{lr:g} ({score:.1f})" for lr, score in scores)}
+
+    def compared(
+        self, results: Results, network: str, runs: dict[str, str], share: str, probes: dict[str, dict[str, tuple[str, str]]]
+    ) -> Comparison:
+        """The comparison of two runs.
+
+        Args:
+            network: of which kind they are.
+            runs: roles of the runs, by "JEPA" and "MAE".
+            share: metric of the distractor's share.
+            probes: by number of labels and by method or baseline the role and metric of a probe; what was not measured is left out.
+        """
+        measured = {
+            labels: {
+                name: 100 * final(results[role], metric)
+                for name, (role, metric) in by.items()
+                if metric in results[role].metrics
+            }
+            for labels, by in probes.items()
+        }
+        return Comparison(
+            samples=SAMPLES.get(self.images, f"samples of {self.images}"),
+            network=network,
+            distractor=f"K = {self.directions}, A = {self.amplitude:g}, gamma = {self.gamma:g}",
+            data=results[runs["JEPA"]].config["data"],
+            shares={name: final(results[role], share) for name, role in runs.items()},
+            probes={labels: by for labels, by in measured.items() if {"JEPA", "MAE"} <= set(by)},
+        )

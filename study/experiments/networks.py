@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
-from study.experiments.images import PCA, RANDOM, RAW, TEST, ImageExperiment
+from study.experiments.comparison import ALL, Comparison
+from study.experiments.images import BASELINES, PCA, RANDOM, RAW, TEST, ImageExperiment
 from study.experiments.verdict import Region, above
 from study.running.result import Result
 from study.running.run import Run
@@ -38,8 +39,7 @@ Method = Literal["vicreg", "sigreg", "ema", "stop-gradient", "mae"]
 FEATURES, EMBEDDING, HIDDEN = 512, 128, 512
 LABELS = [100, 300, 1000, 3000]
 PATCH = 4  # side of a patch of the convolution and of the transformer
-ALL, FEW = "all", 300  # labels of the claim on few
-BASELINES = {"random encoder": RANDOM, "principal components": PCA, "raw pixels": RAW}
+FEW = 300  # labels of the claim on few
 SLOW = 20  # turnovers up to which a teacher is expected to keep what a MAE keeps
 SHARE, HEALTH = "distractor/share", "health/validation-256"
 
@@ -295,6 +295,23 @@ class Networks(ImageExperiment):
             row["gap"] = spread(final(result, f"{HEALTH}/gap"), 2)
             rows.append(row | self.tried(tuning))
         return rows
+
+    def comparison(self, results: Results) -> Comparison | None:
+        """Of the convolution, or of the first network there is, and of the first JEPA there is."""
+        cells = [cell for cell in self.cells() if cell.noise != "clean"]
+        cells.sort(key=lambda cell: cell.network != "convolution")
+        here = [cell for cell in cells if cell[:2] == cells[0][:2]]
+        jepa = next((cell for cell in here if cell.method != "mae"), None)
+        mae = next((cell for cell in here if cell.method == "mae"), None)
+        if not jepa or not mae:
+            return None
+        probes: dict[str, dict[str, tuple[str, str]]] = {}
+        for name, cell, metric in [("JEPA", jepa, TEST), ("MAE", mae, TEST), *((n, jepa, m) for n, m in BASELINES.items())]:
+            role = self.knowing(cell, metric).role
+            for labels, of in over_labels(results[role], metric).items():
+                probes.setdefault(labels, {})[name] = role, of
+        network = f"{jepa.network} (JEPA as {jepa.label})"
+        return self.compared(results, network, {"JEPA": jepa.role, "MAE": mae.role}, SHARE, probes)
 
     def figures(self, results: Results) -> Figures:
         from study import figures

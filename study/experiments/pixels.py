@@ -17,7 +17,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from study.experiments.base import Claim, Figures, Plan, Results, curves, final
-from study.experiments.images import PCA, RANDOM, RAW, TEST, VALIDATION, ImageExperiment
+from study.experiments.comparison import ALL, Comparison
+from study.experiments.images import BASELINES, PCA, RANDOM, RAW, TEST, VALIDATION, ImageExperiment
 from study.experiments.linear import TARGETS
 from study.experiments.verdict import Region, above
 from study.running.result import Result
@@ -151,6 +152,12 @@ class Pixels(ImageExperiment):
                     row[f"order, {by}"] = spread(final(result, f"linear/order/{by}"), 2)
                 rows.append(row | self.tried(tuning))
         return rows
+
+    def comparison(self, results: Results) -> Comparison:
+        runs = {"JEPA": "jepa-mlp", "MAE": "mae-mlp"}
+        probes = {name: (role, TEST) for name, role in runs.items()}
+        probes |= {name: (runs["JEPA"], metric) for name, metric in BASELINES.items()}
+        return self.compared(results, "ReLU network", runs, SHARES[0], {ALL: probes})
 
     def figures(self, results: Results) -> Figures:
         from study import figures

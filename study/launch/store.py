@@ -152,18 +152,27 @@ def place(experiment: Experiment, out: Path) -> Path:
 
 
 def records(out: Path) -> list[Record]:
-    """All executions under `out`, in the order of the experiments' list; after them those of users' experiments, of which what
-    cannot be imported is named and left out.
+    """All executions under `out`, as `executions`.
 
     Raises:
         ValueError: there is none, or one is damaged or from another version.
     """
-    others = sorted(folder.name for folder in Path(out).glob("*/") if folder.name not in EXPERIMENTS)
-    paths = [path for name in (*EXPERIMENTS, *others) for path in sorted((Path(out) / name).glob("*.json"))]
-    found = [record for path in paths if VARIANT.fullmatch(path.name) and _here(record := load(path))]
+    found = executions(out)
     if not found:
         raise ValueError(f"{out}: no finished experiment there; do `study run dynamics` or `study reproduce` first")
     return found
+
+
+def executions(out: Path) -> list[Record]:
+    """All executions under `out`, in the order of the experiments' list; after them those of users' experiments, of which what
+    cannot be imported is named and left out.
+
+    Raises:
+        ValueError: one is damaged or from another version.
+    """
+    others = sorted(folder.name for folder in Path(out).glob("*/") if folder.name not in EXPERIMENTS)
+    paths = [path for name in (*EXPERIMENTS, *others) for path in sorted((Path(out) / name).glob("*.json"))]
+    return [record for path in paths if VARIANT.fullmatch(path.name) and _here(record := load(path))]
 
 
 def _here(record: Record) -> bool:

@@ -86,7 +86,7 @@ def _make(record: Record, shown: bool) -> str:
     if shown:
         from study.report.section import section  # draws
 
-        content["section"] = section(record, experiment, results)
+        content["section"] = section(record, experiment, results, found)
     made = json.dumps(content, default=str)
     kept.keep(record, made)
     return made

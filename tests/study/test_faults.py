@@ -192,7 +192,7 @@ def test_a_full_disk_keeps_claims_and_page(disk, out, study):
     kept = checksums(earlier)
     fill(disk, 0)
     code, (line,) = study("report", "--out", earlier)
-    assert code == 2 and line == f"study: error: {earlier / 'report' / 'index.html'}: No space left on device"
+    assert code == 2 and line == f"study: error: {earlier / 'report' / 'experiments' / 'flips.html'}: No space left on device"
     command = ("run", "flips", "--pairs", "6", "--seed", "1", "--device", "cpu", "--out", earlier)
     code, (line,) = study(*command)
     assert code == 2 and line.startswith(f"study: error: {earlier / 'flips'}") and line.endswith("No space left on device")

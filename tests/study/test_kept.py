@@ -179,8 +179,8 @@ def test_markup_of_a_figure_does_not_reach_the_page(runs, execution, monkeypatch
     execution(runs, 0)
     for _ in range(2):  # made, and as it was kept
         page.render(store.records(runs), runs)
-        text = page.place(runs).read_text()
-        assert "alert" not in text and ">here<" in text
+        text = page.place(runs, "flips").read_text()
+        assert "alert(" not in text and ">here<" in text
 
 
 def test_what_is_kept_is_one_signature_and_the_summary(one):

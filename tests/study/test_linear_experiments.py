@@ -67,7 +67,7 @@ def test_an_experiment_runs_and_makes_its_page(name, runs, monkeypatch, capsys):
     made = json.loads((runs / "claims.json").read_text())
     assert made
     assert all(np.isfinite(c["measured"]) for c in made if c["n"])
-    page = (runs / "report" / "index.html").read_text()
+    page = (runs / "report" / "experiments" / f"{name}.html").read_text()
     assert "<svg" in page
     assert "img-src data:" in page, "colour bars are images within the SVG"
     capsys.readouterr()

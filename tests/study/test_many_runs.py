@@ -96,10 +96,10 @@ def test_the_page_stays_small(few, monkeypatch):
     drawn, svg = [], section.svg
     monkeypatch.setattr(section, "svg", lambda figure, name: drawn.append(name) or svg(figure, name))
     page.render(store.records(few), few)
-    text = page.place(few).read_text()
+    text = page.place(few, "flips").read_text()
     assert text.count("<svg") == len(drawn) == page.SHOWN
     assert text.count(">8 s (4 runs, 24 networks)") == page.SHOWN
-    assert "flips: all 8 executions" in text and "from 32 runs of\n192 networks" in text
+    assert "All 8 executions" in text and "32 runs of 192 networks" in page.place(few).read_text()
     row = text[text.index("<tr><td>flips/depth-jepa") :]
     counts = [cell.split("<")[0] for cell in row[: row.index("</tr>")].split('<td class="number">')[1:6]]
     assert counts == ["0", "4", "4", "0", "8"]  # hold, refuted, inconclusive, measurements, executions

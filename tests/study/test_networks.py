@@ -29,7 +29,7 @@ def test_networks_are_trained_probed_and_reported(executed):
     assert {c["id"] for c in claims} == {f"networks/builtin/{name}" for name in (*names, "share-teacher-0.5")}
     assert {c["verdict"] for c in claims} == {"measurement"}, "these are not the conditions of the claims"
     assert all(np.isfinite([c["measured"], c["low"], c["high"]]).all() for c in claims)
-    page = (executed / "report" / "index.html").read_text()
+    page = (executed / "report" / "experiments" / "networks.html").read_text()
     assert page.count("<svg") == 2
     assert "teacher&#39;s turnovers" in page and "tuning: lr" in page
 

@@ -103,7 +103,7 @@ def test_a_refuted_claim_is_counted_everywhere_and_gives_exit_code_1(runs, execu
     assert cli.main(["report", "--out", str(runs)]) == 0
     text = page.place(runs).read_text()
     assert "0 of 6 claims hold, 3 refuted, 3 inconclusive" in text
-    assert '<h2 id="refuted">refuted: 3</h2>' in text and '<td class="refuted">refuted</td>' in text
+    assert '<h2 id="refuted">Refuted: 3</h2>' in text and 'class="refuted">refuted</td>' in text
 
 
 def test_other_conditions_make_measurements_that_nothing_counts(runs, execution, small, capsys):
