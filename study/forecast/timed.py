@@ -1,4 +1,5 @@
-"""What a training of so many updates reaches: deep linear networks on exact moments, by the optimiser itself, without a sample.
+"""What a training of so many updates reaches: deep linear networks on exact moments or on minibatches of Gaussian pairs that have them,
+by the optimiser itself, without a sample.
 
 The end state is the limit of long training, and directions whose rho hardly differ take far longer to tell apart than anybody trains
 (theory, section 7). Shapes: R rates, d inputs, k features, d' dimensions of the subspace.
@@ -6,16 +7,18 @@ The end state is the limit of long training, and directions whose rho hardly dif
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice, repeat
 
 import scipy.linalg
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datamodules import Moments
-from models import MLP, Learner, Pixels, StopGradient, exact
+from datamodules import Moments, Pair
+from models import MLP, Learner, Pixels, StopGradient
 from models.predictor import Matrix
 from study.forecast.end_state import EndState
+from study.forecast.minibatches import Minibatches
 from study.forecast.probe import Probed, ProbeForecast
 from study.observers.maps import overlap, whitened
 from study.theory.flow import Objective
@@ -34,7 +37,8 @@ class Training:
         rates: learning rates, of which the one with the best validation probe is taken; the largest that does not diverge, where there
             are no labels.
         updates: length.
-        seed: of the initial weights.
+        batch: pairs of an update, or none for exact moments. Fluctuations of minibatches limit the rates, and hold noise in the features.
+        seed: of the initial weights and the pairs.
     """
 
     depth: int = 3
@@ -42,6 +46,7 @@ class Training:
     momentum: float = 0.9
     rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4, 6e-4)
     updates: int = 1200
+    batch: int | None = 128
     seed: int = 0
 
     def learner(self, objective: Objective, inputs: int, k: int) -> Learner:
@@ -50,9 +55,9 @@ class Training:
         target = StopGradient() if objective == "jepa" else Pixels()
         return Learner(encoder, target, lr=list(self.rates), momentum=self.momentum)
 
-    def points(self, count: int = 8) -> list[int]:
-        """Updates at which to look, in geometric progression from 1 / 2^count of the length to its end, after 0."""
-        return sorted({0, *(max(1, round(self.updates / 2**i)) for i in range(count))})
+    def points(self, halvings: int = 8) -> list[int]:
+        """Updates at which to look, in geometric progression from 1 / 2^halvings of the length to its end, after 0."""
+        return sorted({0, *(max(1, round(self.updates / 2**i)) for i in range(halvings + 1))})
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,11 @@ def forecast(
     """
     k, d = end.encoder.shape
     learner = training.learner(objective, d, k)
-    looks = list(trajectory(learner, moments, training.points() if at is None else at))
+    looks = list(trajectory(learner, moments, training.points() if at is None else at, training.batch, training.seed))
     finite = learner.finite()
     if not bool(finite.any()):
         raise ArithmeticError(
-            f"{objective} diverges on exact moments at every rate of {', '.join(f'{r:g}' for r in training.rates)}; give lower ones"
+            f"{objective} diverges at every rate of {', '.join(f'{r:g}' for r in training.rates)}; give lower ones"
         )
     score = torch.tensor(training.rates) if probe is None else probe.validation(looks[-1][1].nan_to_num(0, 0, 0))
     best = int(torch.where(finite, score.to(torch.float64), -1.0).argmax())
@@ -123,9 +128,11 @@ def forecast(
     return Curve(objective, training.rates[best], points)
 
 
-def trajectory(learner: Learner, moments: Moments, at: Sequence[int]) -> Iterator[tuple[int, Float[Tensor, "R k d"]]]:
+def trajectory(
+    learner: Learner, moments: Moments, at: Sequence[int], batch: int | None = None, seed: int = 0
+) -> Iterator[tuple[int, Float[Tensor, "R k d"]]]:
     """The matrices of a stack of deep linear encoders after each of these numbers of updates, which rise from 0 on; its weights are
-    moved.
+    moved. On the moments, or on a batch of so many Gaussian pairs that have them.
 
     Of more than LARGEST inputs only those dimensions are trained in which x varies most and those of the initial weights: exact as far
     as the moments do not couple them to the others, in which weights stay what they were, which is nothing.
@@ -140,12 +147,16 @@ def trajectory(learner: Learner, moments: Moments, at: Sequence[int]) -> Iterato
         Sxx, Syx, Syy = (basis.mT @ S @ basis for S in (moments.Sxx, moments.Syx, moments.Syy))
         moments = Moments(Sxx, Syx, Syy, moments.count)
         project(learner, basis)
-    stacked = {name: getattr(moments, name)[None].to(encoder.dtype) for name in ("Sxx", "Syx", "Syy")}
+    data: Iterator[Pair | dict[str, Tensor]]
+    if batch is None:
+        data = repeat({name: getattr(moments, name)[None].to(encoder.dtype) for name in ("Sxx", "Syx", "Syy")})
+    else:
+        data = map(Minibatches(moments, batch, seed, encoder.dtype).pairs, count())
     optimizer = learner.configure_optimizers(max(1, *at))
     done = 0
     for update in at:
         if update > done:
-            exact.walk(encoder, learner.predictor, learner.objective, stacked, optimizer, update - done)
+            learner.advance(islice(data, update - done), optimizer)
             done = update
         W = encoder.layers[0].detach().double()
         for layer in encoder.layers[1:]:
@@ -157,9 +168,9 @@ def subspace(moments: Moments, encoder: MLP) -> Float[Tensor, "d d'"]:
     """An orthonormal basis of the directions of highest variance and of the first layers' rows, LARGEST together."""
     rows = encoder.layers[0].detach().double()
     first = rows.flatten(0, 1).unique(dim=0)  # networks of one seed share them
-    d, count = len(moments.Sxx), LARGEST - len(first)
-    assert count > 0, "as many rows as dimensions"
-    top = scipy.linalg.eigh(moments.Sxx.numpy(), subset_by_index=[d - count, d - 1])[1]
+    d, most = len(moments.Sxx), LARGEST - len(first)
+    assert most > 0, "as many rows as dimensions"
+    top = scipy.linalg.eigh(moments.Sxx.numpy(), subset_by_index=[d - most, d - 1])[1]
     return torch.linalg.qr(torch.cat([torch.from_numpy(top), first.mT], 1))[0]
 
 

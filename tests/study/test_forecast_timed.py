@@ -7,12 +7,13 @@ from noisy import noisy
 from datamodules import GaussianPairs, Moments
 from study.forecast import timed
 from study.forecast.end_state import Whitened
+from study.forecast.minibatches import Minibatches
 from study.forecast.moments import Blocks
 from study.forecast.probe import ProbeForecast
 from study.forecast.timed import Training
 
 LAM, RHO = [1.0, 3.0, 0.5, 2.0, 0.8, 1.5], [0.9, 0.33, 0.8, 0.5, 0.6, 0.2]
-QUICK = Training(depth=2, eps=0.3, momentum=0.0, rates=(0.05, 0.02), updates=4000)
+QUICK = Training(depth=2, eps=0.3, momentum=0.0, rates=(0.05, 0.02), updates=4000, batch=None)
 
 
 def gaussian():
@@ -69,10 +70,10 @@ def test_more_inputs_than_fit_are_trained_in_a_subspace(objective, monkeypatch):
 def test_a_rate_that_diverges_is_not_taken():
     moments = Whitened(gaussian().moments()[0])
     end = moments.mae(2, 2)
-    wild = Training(depth=2, eps=0.3, momentum=0.0, rates=(0.02, 10.0), updates=200)
+    wild = Training(depth=2, eps=0.3, momentum=0.0, rates=(0.02, 10.0), updates=200, batch=None)
     assert timed.forecast("mae", moments.moments, end, wild).rate == 0.02
-    with pytest.raises(ArithmeticError, match="mae diverges on exact moments at every rate of 10"):
-        timed.forecast("mae", moments.moments, end, Training(depth=2, momentum=0.0, rates=(10.0,), updates=200))
+    with pytest.raises(ArithmeticError, match="mae diverges at every rate of 10"):
+        timed.forecast("mae", moments.moments, end, Training(depth=2, momentum=0.0, rates=(10.0,), updates=200, batch=None))
 
 
 def test_at_high_gamma_a_finite_training_is_far_from_the_end_state():
@@ -96,7 +97,7 @@ def test_at_high_gamma_a_finite_training_is_far_from_the_end_state():
 
 
 def test_points_go_up_to_the_end():
-    assert Training(updates=1200).points(4) == [0, 150, 300, 600, 1200]
+    assert Training(updates=1200).points(3) == [0, 150, 300, 600, 1200]
     assert Training(updates=1).points() == [0, 1]
 
 
@@ -106,3 +107,31 @@ def test_moments_that_are_symmetric_or_not_are_trained_as_they_are():
     (_, one), *_ = timed.trajectory(QUICK.learner("jepa", 6, 3), moments, [50])
     (_, other), *_ = timed.trajectory(QUICK.learner("jepa", 6, 3), skewed, [50])
     assert not torch.allclose(one, other, rtol=1e-3)
+
+
+def test_gaussian_pairs_have_the_moments():
+    moments = GaussianPairs(LAM, RHO, basis="rotated").moments()[0]
+    batches = Minibatches(moments, 5000, 0, torch.float64)
+    x, y = (torch.cat([batches.pairs(u)[side].values[0] for u in range(20)]) for side in range(2))
+    for name, found in (("Sxx", x.T @ x), ("Syx", y.T @ x), ("Syy", y.T @ y)):
+        torch.testing.assert_close(found / len(x), getattr(moments, name), rtol=0, atol=0.15)
+    assert not torch.equal(batches.pairs(0).x.values, batches.pairs(1).x.values)
+    assert torch.equal(batches.pairs(0).x.values, Minibatches(moments, 5000, 0, torch.float64).pairs(0).x.values)
+
+
+@pytest.mark.parametrize("objective", ["jepa", "mae"])
+def test_large_minibatches_and_small_rates_are_exact_moments(objective):
+    moments = gaussian().moments()[0]
+    training = Training(depth=2, eps=0.3, momentum=0.0, rates=(1e-3,), updates=500)
+    (_, exact), *_ = timed.trajectory(training.learner(objective, 6, 3), moments, [500])
+    (_, found), *_ = timed.trajectory(training.learner(objective, 6, 3), moments, [500], 2000)
+    assert 0 < float((found - exact).norm() / exact.norm()) < 0.02
+
+
+def test_minibatches_do_not_stand_the_rates_that_exact_moments_stand():
+    """200 strong directions, 8 pairs: |x|^2 is 200 times the largest eigenvalue."""
+    moments = Moments(*(scale * torch.eye(200).double() for scale in (1.0, 0.5, 1.0)))
+    learners = [Training(depth=1, eps=0.5, momentum=0.0, rates=(1.0,)).learner("mae", 200, 4) for _ in range(2)]
+    for learner, batch in zip(learners, (None, 8), strict=True):
+        list(timed.trajectory(learner, moments, [100], batch))
+    assert bool(learners[0].finite().all()) and not bool(learners[1].finite().any())
