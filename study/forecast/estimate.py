@@ -43,9 +43,10 @@ def estimated(blocks: Blocks, end: EndState) -> Estimate:
         gap = found.rho - quotient(judged, found.directions)[1]
         gaps.append(torch.cat([gap, gap[-1:].expand(k - len(gap))]))
     optimism = (gaps[0] + gaps[1]).clamp(min=0) / 8
-    rho = end.features.rho - optimism
-    low, high = interval(blocks, end.features.directions)
-    return Estimate(end.features.lam * rho / end.features.rho, rho, low - optimism, high - optimism, optimism)
+    v = end.features.directions
+    rho, variance = end.features.rho - optimism, ((blocks.moments().Sxx @ v) * v).sum(0)
+    low, high = interval(blocks, v)
+    return Estimate(rho * variance, rho, low - optimism, high - optimism, optimism)
 
 
 def quotient(moments: Moments, v: Float[Tensor, "d k"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from datamodules import Moments, Pair
 from models import MLP, Learner, Pixels, StopGradient
 from models.predictor import Matrix
-from study.forecast.end_state import EndState
+from study.forecast.end_state import EndState, root
 from study.forecast.minibatches import Minibatches
 from study.forecast.probe import Probed, ProbeForecast
 from study.observers.maps import overlap, whitened
@@ -117,12 +117,12 @@ def forecast(
         )
     score = torch.tensor(training.rates) if probe is None else probe.validation(looks[-1][1].nan_to_num(0, 0, 0))
     best = int(torch.where(finite, score.to(torch.float64), -1.0).argmax())
-    root = torch.linalg.cholesky(moments.Sxx + 1e-12 * moments.Sxx.diagonal().mean() * torch.eye(d).to(moments.Sxx))[None]
-    wanted = whitened(end.encoder.mT[None], root)
+    metric = (moments.Sxx @ root(moments.Sxx))[None]
+    wanted = whitened(end.encoder.mT[None], metric)
     points = []
     for update, encoders in looks:
         W = encoders[best]
-        reached = float(overlap(whitened(W.mT[None], root).mT, wanted)[0])
+        reached = float(overlap(whitened(W.mT[None], metric).mT, wanted)[0])
         share = None if known is None else EndState(end.features, W).share(moments.Sxx, *known)
         points.append(Point(update, W, reached, share, [] if probe is None else probe.of({objective: W})))
     return Curve(objective, training.rates[best], points)

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.signal
 import torch
 from scipy.stats import spearmanr
 
-from datamodules import GaussianPairs, Moments, TemporalPairs
+from datamodules import GaussianPairs, Moments, SourcePairs, TemporalPairs
+from datamodules.noise import White
+from datamodules.pairings import Lag
+from datamodules.sources import Arrays
 from models import MLP, Learner, Pixels, StopGradient, exact
 from study.forecast.end_state import Whitened, times
 from study.forecast.estimate import estimated, quotient
@@ -168,3 +172,20 @@ def test_rho_along_a_direction_is_the_quotient_of_moments():
     w = v[:, 0].numpy()
     assert float(rho[0]) == pytest.approx(w @ m.Syx.numpy() @ w / (w @ m.Sxx.numpy() @ w))
     assert float(lam[0]) == pytest.approx(w @ m.Syx.numpy() @ w / (w @ w))
+
+
+def test_rho_of_a_recording_is_that_of_its_process(tmp_path):
+    """Signals z' = gamma z + innovation in noise n: rho = gamma s / (s + n), whatever the samples are divided by."""
+    gamma, s, n, T = np.array([0.95, 0.8, 0.6, 0.4]), np.array([1.0, 2.0, 1.0, 3.0]), np.array([0.1, 0.4, 0.1, 0.2]), 80_000
+    draw = np.random.default_rng(0)
+    shocks = draw.normal(size=(T, 4)) * (s * (1 - gamma**2)) ** 0.5
+    z = np.stack([scipy.signal.lfilter([1], [1, -g], shock) for g, shock in zip(gamma, shocks.T, strict=True)], 1)
+    x = (z + draw.normal(size=(T, 4)) * n**0.5) @ np.linalg.qr(draw.normal(size=(4, 4)))[0]
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    data = SourcePairs(Arrays(tmp_path / "x.npy", window=1, step=1), White(0.0), Lag(1), count=50_000)
+    data.setup()
+    blocks = Blocks.streamed(data)
+    found = estimated(blocks, Whitened(blocks.moments()).jepa(4, 1))
+    expected = np.sort(gamma * s / (s + n))[::-1]
+    np.testing.assert_allclose(found.rho, expected, rtol=0.05)
+    assert np.mean((found.rho_low.numpy() <= expected) & (expected <= found.rho_high.numpy())) >= 0.75

@@ -135,3 +135,11 @@ def test_minibatches_do_not_stand_the_rates_that_exact_moments_stand():
     for learner, batch in zip(learners, (None, 8), strict=True):
         list(timed.trajectory(learner, moments, [100], batch))
     assert bool(learners[0].finite().all()) and not bool(learners[1].finite().any())
+
+
+def test_inputs_that_never_vary_change_nothing():
+    small = gaussian().moments()[0]
+    wide = Moments(*(torch.nn.functional.pad(getattr(small, name), (0, 2, 0, 2)) for name in ("Sxx", "Syx", "Syy")))
+    end = Whitened(wide).jepa(2, 2)
+    curve = timed.forecast("jepa", wide, end, QUICK, at=[0, 4000])
+    assert curve.points[0].reached < 0.9 < 0.99 < curve.last.reached
