@@ -4,12 +4,36 @@ Shapes: d inputs, P patches.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from datamodules import Moments
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which share of the patches of a sample is hidden from x and shown in y.
+
+    Args:
+        shape: of a sample.
+        side: of a patch.
+        ratio: of patches that are hidden, in (0, 1).
+    """
+
+    shape: list[int]
+    side: int
+    ratio: float
+
+    def of(self, moments: Moments) -> Moments:
+        """Of the masked pairs, the mean over masks.
+
+        Raises:
+            ValueError: as `patches` and `masked`.
+        """
+        return masked(moments, patches(self.shape, self.side), self.ratio)
 
 
 def patches(shape: list[int], side: int) -> Int[Tensor, "d"]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules import Moments, SourcePairs, memory
 from datamodules.noise import Noise, White
 from datamodules.progress import shown
+from study.forecast.masks import Mask
 
 BLOCKS = 10  # enough for a spread over blocks; each holds matrices of its own
 
@@ -27,10 +28,11 @@ class Blocks:
 
     clean: list[Moments]
     noise: Noise  # of one data set
+    mask: Mask | None = None  # of the noisy samples
 
     @classmethod
-    def streamed(cls, data: SourcePairs, index: int = 0, count: int = BLOCKS) -> "Blocks":
-        """Of the training pairs of data set `index`, after `setup`.
+    def streamed(cls, data: SourcePairs, index: int = 0, count: int = BLOCKS, mask: Mask | None = None) -> "Blocks":
+        """Of the training pairs of data set `index`, after `setup`, masked or not.
 
         Raises:
             ValueError: the matrices do not fit into memory, or there are fewer pairs than blocks.
@@ -49,7 +51,7 @@ class Blocks:
             found = summed(drawn)
             clean.append(found.symmetric() if data.pairing.symmetric and found.Syx is not found.Sxx else found)
             first += len(block)
-        return cls(clean, data.noise.of(index))
+        return cls(clean, data.noise.of(index), mask)
 
     @classmethod
     def of_pairs(cls, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], count: int = BLOCKS) -> "Blocks":
@@ -67,7 +69,8 @@ class Blocks:
     def moments(self, blocks: Sequence[int] | None = None) -> Moments:
         """Of the pairs of these blocks together, or of all."""
         clean = union(self.clean if blocks is None else [self.clean[b] for b in blocks])
-        return replace(self.noise.moments(clean)[0], count=clean.count)
+        noisy = replace(self.noise.moments(clean)[0], count=clean.count)
+        return noisy if self.mask is None else self.mask.of(noisy)
 
     def halves(self) -> tuple[Moments, Moments]:
         """Of every second block, and of the others."""

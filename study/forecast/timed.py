@@ -5,8 +5,9 @@ The end state is the limit of long training, and directions whose rho hardly dif
 (theory, section 7). Shapes: R rates, d inputs, k features, d' dimensions of the subspace.
 """
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice, repeat
 
 import scipy.linalg
@@ -23,6 +24,7 @@ from study.forecast.probe import Probed, ProbeForecast
 from study.observers.maps import overlap, whitened
 from study.theory.flow import Objective
 
+SHARES = (0.1, 0.3, 1.0, 3.0)  # of the rate at which a step is as long as the curvature is wide
 LARGEST = 1024  # inputs beyond which networks are trained in a subspace
 
 
@@ -35,7 +37,7 @@ class Training:
         eps: scale of their product at the start.
         momentum: of SGD.
         rates: learning rates, of which the one with the best validation probe is taken; the largest that does not diverge, where there
-            are no labels.
+            are no labels. See `suited`.
         updates: length.
         batch: pairs of an update, or none for exact moments. Fluctuations of minibatches limit the rates, and hold noise in the features.
         seed: of the initial weights and the pairs.
@@ -93,6 +95,7 @@ def forecast(
     probe: ProbeForecast | None = None,
     known: tuple[Float[Tensor, "d K"], float] | None = None,
     at: Sequence[int] | None = None,
+    labels: Sequence[int] | None = None,
 ) -> Curve:
     """The curve of one objective with as many features as its end state has.
 
@@ -103,6 +106,7 @@ def forecast(
         probe: reads the features where there are labels.
         known: orthonormal directions of a distractor, and its amplitude.
         at: updates at which to look, rising and up to the training's; by default `Training.points`.
+        labels: numbers of labels to probe on, by default all that `probe` has.
 
     Raises:
         ArithmeticError: every rate diverges.
@@ -124,8 +128,15 @@ def forecast(
         W = encoders[best]
         reached = float(overlap(whitened(W.mT[None], metric).mT, wanted)[0])
         share = None if known is None else EndState(end.features, W).share(moments.Sxx, *known)
-        points.append(Point(update, W, reached, share, [] if probe is None else probe.of({objective: W})))
+        points.append(Point(update, W, reached, share, [] if probe is None else probe.of({objective: W}, labels)))
     return Curve(objective, training.rates[best], points)
+
+
+def suited(moments: Moments, training: Training) -> Training:
+    """The same training at rates that these moments stand, or nearly: a batch of B samples has a curvature of some
+    lam_max(Sxx) + tr(Sxx) / B (theory, section 7), and momentum m multiplies the rate by 1 / (1 - m)."""
+    curvature = float(torch.linalg.matrix_norm(moments.Sxx, 2)) + float(moments.Sxx.trace()) / (training.batch or math.inf)
+    return replace(training, rates=tuple((1 - training.momentum) * share / curvature for share in SHARES))
 
 
 def trajectory(

@@ -143,3 +143,12 @@ def test_inputs_that_never_vary_change_nothing():
     end = Whitened(wide).jepa(2, 2)
     curve = timed.forecast("jepa", wide, end, QUICK, at=[0, 4000])
     assert curve.points[0].reached < 0.9 < 0.99 < curve.last.reached
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e3])
+def test_suited_rates_train_samples_of_any_size(scale):
+    moments = gaussian().moments()[0]
+    moments = Moments(*(scale * getattr(moments, name) for name in ("Sxx", "Syx", "Syy")))
+    training = timed.suited(moments, Training(depth=1, eps=0.5, rates=(), updates=300))
+    curve = timed.forecast("mae", moments, Whitened(moments).mae(2, 1), training)
+    assert curve.rate >= training.rates[1] and curve.last.reached > curve.points[0].reached
