@@ -8,6 +8,7 @@ from pathlib import Path
 from datamodules import SourcePairs
 from datamodules.messages import printable
 from datamodules.noise import Distractor, Kind, White
+from datamodules.sources import Paired
 from study.forecast import forecast
 from study.forecast.data import Asked, Pairings
 from study.forecast.forecast import Forecast
@@ -98,13 +99,12 @@ def spectrum(
 
 def described(data: str, pairs: SourcePairs, asked: Asked, mask: Mask | None) -> str:
     """Which pairs the forecast is of."""
-    steps = f"{asked.lag} sample(s) apart" + (f" of {asked.window} time steps each" if asked.window else "")
     how = {
-        "noise": "two noisy views of one sample",
+        "noise": "x and y as given" if isinstance(pairs.source, Paired) else "two noisy views of one sample",
         "crop": f"two crops of at least {asked.smallest:.0%} of a picture",
         "mask": "visible and hidden patches" if mask is None else f"visible patches and {mask.ratio:.0%} hidden ones",
-        "frames": f"consecutive samples, {steps}",
-        "lag": f"windows, {steps}",
+        "frames": f"samples of one recording, {asked.lag} apart",
+        "lag": f"windows of {asked.window} time steps, of which y starts {asked.lag * (asked.step or asked.window or 1)} after x",
         "neighbours": f"neighbouring patches of {math.prod(pairs.source.shape[1:])} pixels",
     }[asked.pairing]
     noise, parts = pairs.noise, list[str]()

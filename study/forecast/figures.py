@@ -59,7 +59,7 @@ def curves(found: "Forecast") -> Figure:
     axes[0].set(ylabel="share of the end state held, %", ylim=(0, 103))
     axes[0].legend(frameon=False)
     if found.rows:
-        axes[1].set(ylabel="linear probe, all labels, %  (dotted: end state)")
+        axes[1].set(ylabel="probe, % (dotted: end state)")
     for panel in axes:
         panel.set(xlabel="updates", xscale="symlog")
         panel.set_xlim(left=0)
@@ -93,7 +93,8 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
     """In units of each objective's first feature: rates differ, the order does not."""
     e = found.estimate
     lam, rho = e.lam.numpy(), e.rho.numpy()
-    relative = {name: found.times[name] / np.min(found.times[name], initial=np.inf) for name in COLOURS}
+    first = {name: min(found.times[name][np.isfinite(found.times[name])], default=1.0) for name in COLOURS}
+    relative = {name: found.times[name] / first[name] for name in COLOURS}
     finite = np.concatenate([times[np.isfinite(times)] for times in relative.values()])
     norm = LogNorm(1, max(1.01, float(finite.max()) if finite.size else 10.0))
     for name, axes in zip(COLOURS, panels, strict=True):
@@ -109,7 +110,7 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
 def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm) -> None:
     grows = np.isfinite(times) & (lam > 0)
     axes.scatter(lam[grows], rho[grows], c=times[grows], norm=norm, cmap="viridis_r", s=26, edgecolors="black", linewidths=0.3)
-    axes.scatter(lam[~grows], rho[~grows], facecolors="none", edgecolors=GREY, s=26, label="never learned")
+    axes.scatter(lam[~grows], rho[~grows], facecolors="none", edgecolors=GREY, s=26, label="never, or from the start")
     if not grows.all():
         axes.legend(frameon=False, fontsize=8)
     if (lam > 0).all():

@@ -16,9 +16,9 @@ from study.forecast.forecast import Forecast
 
 SHOWN = 12  # features of the table
 HEADLINES = {
-    "jepa": "JEPA will be ahead",
-    "mae": "MAE will be ahead",
-    "neither": "Neither is worth training: raw inputs or principal components do as well",
+    "jepa": "JEPA is ahead",
+    "mae": "MAE is ahead",
+    "neither": "neither is worth training, raw inputs or principal components do as well",
     "cannot tell": "JEPA and MAE cannot be told apart",
 }
 
@@ -39,7 +39,7 @@ def rendered(found: Forecast, command: str) -> str:
     """The page as HTML that loads nothing."""
     environment = Environment(loader=PackageLoader("study.forecast", "."), autoescape=True, trim_blocks=True)
     return environment.get_template("spectrum.html.j2").render(
-        headline=HEADLINES[found.verdict] if found.rows else "What will be learned, and in which order",
+        headline=_headline(found),
         sentences=found.sentences,
         command=command,
         plane=_image(figures.plane(found)),
@@ -52,6 +52,15 @@ def rendered(found: Forecast, command: str) -> str:
         k=len(found.estimate.rho),
         grid=_grid(found),
     )
+
+
+def _headline(found: Forecast) -> str:
+    """The verdict on all labels, and on the fewest where that is another."""
+    if not found.rows:
+        return "There are no labels to probe with: what will be learned, and in which order"
+    few, everything = found.rows[0], found.rows[-1]
+    said = f"With {everything.labels:,} labels: {HEADLINES[everything.verdict()]}."
+    return said if few.verdict() == everything.verdict() else f"{said} With {few.labels:,}: {HEADLINES[few.verdict()]}."
 
 
 def order(found: Forecast) -> list[dict[str, Any]]:
