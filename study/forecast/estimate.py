@@ -58,8 +58,11 @@ def quotient(moments: Moments, v: Float[Tensor, "d k"]) -> tuple[Float[Tensor, "
 def interval(blocks: Blocks, v: Float[Tensor, "d k"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
     """95 % of rho along directions when blocks are drawn with replacement: moments along a direction are means over blocks."""
     B = blocks.count
-    parts = [blocks.moments([b]) for b in range(B)]
-    cross, square = (torch.stack([((getattr(part, name) @ v) * v).sum(0) for part in parts]) for name in ("Syx", "Sxx"))
+    along = []  # one block's moments at a time: all of them together are gigabytes
+    for b in range(B):
+        part = blocks.moments([b])
+        along.append(torch.stack([((S @ v) * v).sum(0) for S in (part.Syx, part.Sxx)]))
+    cross, square = torch.stack(along, 1)
     drawn = random.integers([random.key(RESAMPLING)], RESAMPLES * B, B)[0].view(RESAMPLES, B)
     rho = cross[drawn].mean(1) / square[drawn].mean(1)
     # B resampled means vary by (B - 1) / B of what means do.
