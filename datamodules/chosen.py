@@ -27,6 +27,7 @@ class Chosen:
 
     def __init__(self, split: Split, rows: Int[Tensor, "v m"]) -> None:
         self.values, self.rows, self.count = split.values, rows if split.rows is None else split.rows[rows], rows.shape[1]
+        self.grouped = split.groups is not None
         self.few = max(1, NUMBERS_AT_ONCE // self.values[0].numel())  # samples at once
         self.labels = None if split.labels is None else split.labels[rows[0]]  # of the samples x
         self.classes = None if split.labels is None else len(split.classes)
@@ -67,6 +68,11 @@ class Chosen:
     def _gathered(self, keys: list[int], count: int, first: int) -> Samples:
         batch = self._taken(self.rows[:, random.integers(keys, count, self.count, first)])
         return batch.pin_memory() if self.device.type == "cuda" else batch
+
+    def stretches(self) -> Int[Tensor, "m"]:
+        """Numbers of the pairs in an order in which neighbours are most alike: as their samples lie, where these have recordings or
+        groups."""
+        return self.rows[0].argsort() if self.grouped else torch.arange(self.count, device=self.rows.device)
 
     def samples(self) -> Iterator[UInt8[Tensor, "_ d"] | Float32[Tensor, "_ d"]]:
         """The samples x, few at a time, as they lie in their file."""

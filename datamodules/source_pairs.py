@@ -223,19 +223,27 @@ class SourcePairs(Pairs):
             8 * self.inputs**2 * (3 * self.sets + 4),
             "give smaller samples, or leave out what needs them, such as Alignment",
         )
-        return self.noise.moments(self.pairing.moments(self._parts(), self.seeds[0]))
+        return self.noise.moments(self.pairing.moments(self.parts(), self.seeds[0]))
 
     def products(self) -> list[Products]:
         """Products with these moments, or with their symmetric part, streamed in the same way."""
         return [
-            Streamed(self.inputs, lambda: self.pairing.drawn(self._parts(), self.seeds[0]), self.noise.of(i))
+            Streamed(self.inputs, lambda: self.pairing.drawn(self.parts(), self.seeds[0]), self.noise.of(i))
             for i in range(self.sets)
         ]
 
-    def _parts(self) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
-        """The clean samples of the training pairs, few at a time."""
+    def blocks(self, count: int) -> list[Int[Tensor, "_"]]:
+        """Numbers of the training pairs in `count` parts of equal size, give or take one, for statistics that need independent ones.
+        Samples of one recording or group are alike, so where there are any a part is a stretch of them as they lie; else each is a part
+        of the order of the pairs, which holds the classes in their proportions."""
+        return list(self._chosen["train"].stretches().tensor_split(count))
+
+    def parts(self, block: Int[Tensor, "n"] | None = None) -> Iterator[tuple[Float[Tensor, "_ d"], Float[Tensor, "_ d"]]]:
+        """The clean samples of the training pairs of a block, or of all, few at a time; x and y are the same memory where they are the
+        same."""
         train = self._chosen["train"]
-        for some in torch.arange(train.count, device=self._mean_d.device).split(train.few):
+        numbers = torch.arange(train.count, device=self._mean_d.device) if block is None else block
+        for some in numbers.split(train.few):
             yield self._clean("train", some)
 
 

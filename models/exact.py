@@ -78,10 +78,10 @@ def walk(
         room = Room(layers, V)
         for update in range(updates):
             partial = products(layers, room)
-            T, VW = objective.matrix(carried, partial[-1]), torch.matmul(V, partial[-1], out=room.prediction)
-            R = residual(VW, T, Sxx, Syx, room)
+            T = None if type(objective) is Pixels else objective.matrix(carried, partial[-1])
+            R = residual(V, partial[-1], T, Sxx, Syx, room)
             if update == updates - 1:
-                losses[block] = loss(VW, T, Sxx, Syx, Syy)
+                losses[block] = loss(V @ partial[-1], objective.matrix(carried, partial[-1]), Sxx, Syx, Syy)
             for gradient in gradients(layers, partial, V, R if scale is None else R.mul_(scale), room):
                 step(optimizer.updates + update, *gradient)
             objective.follow(carried, layers, optimizer.updates + update)

@@ -80,7 +80,7 @@ class GradientFlow:
         partial = products(layers)
         T = products(teacher)[-1] if teacher else partial[-1] if self.latent else self.identity
         moved = [-self.weight_decay * w for w in (*layers, head)]
-        for i, left, right in gradients(layers, partial, head, residual(head @ partial[-1], T, self.Sxx, self.Syx)):
+        for i, left, right in gradients(layers, partial, head, residual(head, partial[-1], T, self.Sxx, self.Syx)):
             moved[i] -= left if right is None else left @ right
         moved[-1] *= self.kappa
         if self.tau is not None:

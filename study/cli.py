@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from study.experiments.base import Claim, Experiment
     from study.launch.launcher import Launcher
 
-COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "claims", "report", "reproduce", "bench")
+COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "spectrum", "claims", "report", "reproduce", "bench")
 
 
 def parser_of(command: str) -> "Parser":
@@ -193,6 +193,32 @@ def study_probe(arguments: list[str]) -> int:
     from study.probing import probe
 
     probe(options.checkpoint, options.images, options.root, options.download, options.device, options.out, options.trust)
+    return 0
+
+
+def study_spectrum(arguments: list[str]) -> int:
+    """The forecast: what JEPA and MAE will learn of DATA, in which order, and what a probe will read, before anything is trained."""
+    from study.arguments import Folder
+    from study.forecast.command import spectrum
+
+    parser = parser_of("spectrum")
+    parser.add_argument("data", type=str, help="folder of pictures or *.parquet, .npy, .npz, builtin, cifar10, cifar100, stl10")
+    parser.add_function_arguments(spectrum, skip={"data", "change"})
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    parser.add_argument("--out", type=Folder(), default=None, help="folder of a page, spectrum.html")
+    options = vars(parser.parse_args(arguments))
+    as_json, out = options.pop("json"), options.pop("out")
+    found = spectrum(**options, change=out is not None)
+    if out is not None:
+        from study.forecast import page
+
+        say(f"page: {page.save(found, out, given())}")
+    if as_json:
+        from study.files import strict_json
+
+        print(strict_json(found.as_json()))
+    else:
+        print("\n".join(map(escaped, found.sentences)))
     return 0
 
 

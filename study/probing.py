@@ -18,7 +18,6 @@ from models import Learner
 from study import figures, naming, outside
 from study.arguments import essence
 from study.console import Console
-from study.experiments.sources import source
 from study.files import count, shown, write
 from study.launch.local import device_of
 from study.observers.extract import extract
@@ -27,6 +26,7 @@ from study.observers.probe import Probe, Sample
 from study.running.checkpoint import load
 from study.running.options import check_sizes
 from study.running.training import data_of
+from study.sources import source
 from study.statistics import interval, spread
 from study.terminal import say
 

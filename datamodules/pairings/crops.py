@@ -1,14 +1,11 @@
 """Two random crops of one image, made on the device for a whole batch at once."""
 
-from collections.abc import Iterator
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from datamodules import random
-from datamodules.moments import Moments
 from datamodules.pairings.pairing import Pairing, check_images
 from datamodules.streams import CROPS_X, CROPS_Y
 from datamodules.views import Pair, View
@@ -17,7 +14,8 @@ NUMBERS = 4  # random numbers that a crop takes
 
 
 class Crops(Pairing):
-    """Each view by itself is cropped in training, and flipped at random (`cropped`). Views for evaluation are whole.
+    """Each view by itself is cropped in training, and flipped at random (`cropped`). Views for evaluation are whole. Moments are of one
+    pair of crops of each sample.
 
     Args:
         smallest: smallest area of a crop, as a share of the image's, in (0, 1].
@@ -25,6 +23,8 @@ class Crops(Pairing):
     Raises:
         ValueError: an impossible share.
     """
+
+    symmetric = True
 
     def __init__(self, smallest: float = 0.7) -> None:
         if not 0 < smallest <= 1:
@@ -41,10 +41,6 @@ class Crops(Pairing):
             for values, stream in ((x, CROPS_X), (y, CROPS_Y))
         )
         return Pair(*map(View, views))
-
-    def moments(self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int) -> Moments:
-        """Of one pair of crops of each sample, made symmetric in the views, which have one distribution."""
-        return super().moments(samples, seed).symmetric()
 
 
 def cropped(

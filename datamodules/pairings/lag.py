@@ -20,6 +20,8 @@ class Lag(Pairing):
         ValueError: steps below 1; a source whose samples have no order, or no recording that long.
     """
 
+    symmetric = False
+
     def __init__(self, steps: int = 1) -> None:
         if steps < 1:
             raise ValueError(f"steps must be at least 1, found {steps}")

@@ -19,6 +19,7 @@ class Pairing(abc.ABC):
     that of the row."""
 
     shape: list[int]  # of a sample
+    symmetric = False  # whether both views have one distribution: moments are averaged with those of (y, x) then
 
     def attach(self, shape: list[int]) -> None:
         """Called once, before all else, with the shape of a sample.
@@ -46,13 +47,13 @@ class Pairing(abc.ABC):
 
     def moments(self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int) -> Moments:
         """Second moments of the pairs made of these samples, one pair of each."""
-        return Moments.stream(self.drawn(samples, seed))
+        found = Moments.stream(self.drawn(samples, seed))
+        return found.symmetric() if self.symmetric else found
 
     def drawn(
-        self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int
+        self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int, first: int = 0
     ) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
-        """The pairs of which these are the moments, a part at a time."""
-        first = 0
+        """The pairs of which these are the moments, from number `first` on, a part at a time."""
         for x, y in samples:
             pair = self.pair(x[None], y[None], [seed], MOMENTS, first)
             yield pair.x.values[0], pair.y.values[0]

@@ -20,6 +20,8 @@ class Same(Pairing):
         flip: flip both views of an image together, left to right, at random.
     """
 
+    symmetric = True
+
     def __init__(self, flip: bool = False) -> None:
         self.flip = flip
 
@@ -48,12 +50,13 @@ class Same(Pairing):
         return Moments(S, cross, S, found.count)
 
     def drawn(
-        self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int
+        self, samples: Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], seed: int, first: int = 0
     ) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]:
         for x, y in samples:
             yield x, y
             if self.flip:
-                yield self._flipped(x), self._flipped(y)
+                turned = self._flipped(x)
+                yield turned, turned
 
     def _flipped(self, values: Shaped[Tensor, "*rows d"]) -> Shaped[Tensor, "*rows d"]:
         return values.unflatten(-1, self.shape).flip(-1).flatten(-3)

@@ -98,7 +98,10 @@ def _read(root: Path, seen: tuple, window: int | None) -> dict[str, np.ndarray]:
         else:
             with found:
                 arrays = {name: found[name] for name in NAMES if name in found}
-                others = sorted(set(found) - set(NAMES))
+                if "labels" not in found and "y" in found and found["y"].ndim == 1:
+                    arrays["labels"] = found["y"]
+                    say(f"{where}: y has one value for each sample and is taken for their labels")
+                others = sorted(set(found) - set(NAMES) - ({"y"} if "labels" in arrays else set()))
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         # numpy's words advise to load it without protection.
         why = "holds Python objects, which can run code" if "pickle" in str(error) or "bject" in str(error) else reason(error)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from study import outside
 from study.experiments.base import Claim, Plan, Results, TrainingExperiment, check_count, final
 from study.experiments.comparison import Comparison
-from study.experiments.sources import check_images, made, source
 from study.experiments.verdict import Region
 from study.running.result import Result
 from study.running.run import Run
+from study.sources import check_images, made, source
 from study.statistics import interval
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from datamodules import random
-from study.observers.ridge import fit
+from study.observers.ridge import Ridge, fit
 
 NUMBERS = (100, 300, 1000, 3000)
 DRAWS = 5
@@ -38,14 +38,20 @@ def few(
 ) -> dict[int, Few]:
     """Each number of labels below that of all training labels -> the probe on the first so many of each draw, with the ridge
     strength that is best on the validation split for that draw."""
-    draws = [draw(labels["train"], number) for number in range(DRAWS)]
     found = {}
     for n in (n for n in numbers if n < len(labels["train"])):
-        ridges = [
-            fit(features["train"][:, rows], labels["train"][rows], features["validation"], labels["validation"], classes)
-            for rows in (order[:n] for order in draws)
-        ]
+        ridges = fitted(features, labels, classes, n)
         validation = torch.stack([ridge.validation for ridge in ridges])
         test = torch.stack([ridge.accuracy(features["test"], labels["test"]) for ridge in ridges])
         found[n] = Few(validation.mean(0), test.mean(0), test.std(0))
     return found
+
+
+def fitted(
+    features: dict[str, Float[Tensor, "N _ k"]], labels: dict[str, Int[Tensor, "_"]], classes: int, number: int
+) -> list[Ridge]:
+    """The probe on the first so many labels of each draw."""
+    return [
+        fit(features["train"][:, rows], labels["train"][rows], features["validation"], labels["validation"], classes)
+        for rows in (draw(labels["train"], n)[:number] for n in range(DRAWS))
+    ]

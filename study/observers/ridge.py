@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 STRENGTHS = tuple(10.0**e for e in range(-5, 3))  # ridge penalty per sample, on standardised features
@@ -20,9 +20,13 @@ class Ridge:
     strength: Float[Tensor, "N"]
     validation: Float[Tensor, "N"]
 
+    def correct(self, features: Float[Tensor, "N n k"], labels: Int[Tensor, "n"]) -> Bool[Tensor, "N n"]:
+        """Of which samples the label has the largest output."""
+        return ((features - self.mean) @ self.weights + self.bias).argmax(-1) == labels
+
     def accuracy(self, features: Float[Tensor, "N n k"], labels: Int[Tensor, "n"]) -> Float[Tensor, "N"]:
         """Share of samples, in [0, 1], whose label has the largest output."""
-        return (((features - self.mean) @ self.weights + self.bias).argmax(-1) == labels).double().mean(-1)
+        return self.correct(features, labels).double().mean(-1)
 
 
 def fit(

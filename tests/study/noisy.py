@@ -3,7 +3,7 @@
 from datamodules import SourcePairs
 from datamodules.noise import Distractor
 from datamodules.pairings import Crops, Same
-from study.experiments.sources import made, source
+from study.sources import made, source
 
 SOURCE = ("root", "download", "bad_files", "most_pixels", "size", "groups")
 NOISE = ("directions", "amplitude", "gamma", "sigma")

@@ -59,7 +59,7 @@ def test_flop_of_an_update(depth):
     *layers, head = problem.first
     with FlopCounterMode(display=False) as counter:
         partial = products(layers)
-        R = residual(head @ partial[-1], partial[-1], Sxx, Syx)
+        R = residual(head, partial[-1], partial[-1], Sxx, Syx)
         for _, left, right in gradients(layers, partial, head, R):
             _ = left if right is None else left @ right
     assert counter.get_total_flops() == problem.networks * problem.flop

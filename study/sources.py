@@ -1,4 +1,4 @@
-"""The samples that an experiment trains on, from the options --images, --root and what belongs to them."""
+"""The samples that an experiment or a forecast is of, from the options that name a source and what belongs to it."""
 
 import inspect
 from typing import TYPE_CHECKING, Any

@@ -1,0 +1,92 @@
+"""Pairs that are given, as two arrays."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from datamodules import memory
+from datamodules.messages import printable, reason
+from datamodules.order import held_out
+from datamodules.seen import look
+from datamodules.sources.source import Source
+from datamodules.splits import Split
+
+EXPECTED = "expected a .npz file with x and y, two arrays of numbers of one shape, and labels where there are any"
+
+
+class Paired(Source):
+    """The pairs (x, y) of an .npz file: N samples x, as many y of their shape and, where there are any, `labels`, one of each pair.
+
+    A pair is a group of two samples, one after the other, so that datamodules.pairings.Lag makes pairs of them. A fifth is the test split.
+
+    Args:
+        root: the file.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    @property
+    def shape(self) -> list[int]:
+        return list(self._arrays()["x"].shape[1:])
+
+    @property
+    def labelled(self) -> bool:
+        return len(np.unique(self._arrays().get("labels", []))) > 1
+
+    def files(self) -> list[Path]:
+        if not self.root.is_file():
+            raise ValueError(f"{printable(self.root)}: no such file; {EXPECTED}")
+        return [self.root]
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return _read(self.root, look(self.files()))
+
+    def load(self) -> dict[str, Split]:
+        arrays = self._arrays()
+        x, y = arrays["x"], arrays["y"]
+        memory.check(f"{printable(self.root)}: {2 * x.size:,} numbers as float32", 8 * x.size, "give fewer pairs")
+        values = torch.from_numpy(np.stack([x, y], 1).astype(np.float32)).flatten(0, 1)
+        if not bool(values.isfinite().all()):
+            raise ValueError(f"{printable(self.root)}: x or y holds numbers that are not finite; expected finite numbers alone")
+        names, labels = np.unique(arrays["labels"], return_inverse=True) if "labels" in arrays else (np.array([]), None)
+        of_pairs = torch.zeros(len(x), dtype=torch.int64) if labels is None else torch.from_numpy(labels)
+        try:
+            kept = held_out(of_pairs)
+        except ValueError as error:
+            raise ValueError(f"{printable(self.root)}: {error}") from error
+
+        def part(pairs: torch.Tensor) -> Split:
+            pairs = pairs.sort().values
+            rows = (2 * pairs[:, None] + torch.arange(2)).flatten()
+            return Split(
+                values,
+                None if labels is None else of_pairs[pairs].repeat_interleave(2),
+                tuple(map(str, names)),
+                pairs.repeat_interleave(2),
+                rows,
+            )
+
+        return {"train": part(kept[0]), "test": part(kept[1])}
+
+
+@lru_cache(maxsize=2)
+def _read(root: Path, seen: tuple) -> dict[str, np.ndarray]:
+    """Raises ValueError: one line that says what was found and what was expected."""
+    where = printable(root)
+    try:
+        with np.load(root, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in ("x", "y", "labels") if name in found}
+    except Exception as error:  # a damaged archive raises many kinds
+        raise ValueError(f"{where}: cannot be read ({reason(error)}); {EXPECTED}") from error
+    x, y = arrays["x"], arrays["y"]
+    if x.ndim < 2 or x.shape != y.shape or x.dtype.kind not in "biuf" or y.dtype.kind not in "biuf" or not x.size:
+        raise ValueError(f"{where}: x is {x.dtype} {list(x.shape)} and y is {y.dtype} {list(y.shape)}; {EXPECTED}")
+    if "labels" in arrays and (arrays["labels"].shape != x.shape[:1] or arrays["labels"].dtype.kind not in "biuUS"):
+        raise ValueError(f"{where}: labels are {arrays['labels'].dtype} {list(arrays['labels'].shape)}; expected {[len(x)]}")
+    return arrays

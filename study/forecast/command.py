@@ -1,0 +1,116 @@
+"""The forecast of what a user names, as a function of Python and as the command `study spectrum`."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from datamodules import SourcePairs
+from datamodules.messages import printable
+from datamodules.noise import Distractor, Kind, White
+from datamodules.sources import Paired
+from study.forecast import forecast
+from study.forecast.data import Asked, Pairings
+from study.forecast.forecast import Forecast
+from study.forecast.masks import Mask
+from study.forecast.probe import NUMBERS
+from study.forecast.timed import Training
+
+
+def spectrum(
+    data: str | Path,
+    pairing: Pairings = "noise",
+    k: int | None = None,
+    depth: int = 3,
+    labels: Sequence[int] = NUMBERS,
+    updates: int = 1200,
+    size: int | None = None,
+    root: Path | None = None,
+    download: bool = False,
+    window: int | None = None,
+    step: int | None = None,
+    lag: int = 1,
+    patch: int | None = None,
+    ratio: float = 0.75,
+    smallest: float = 0.7,
+    kind: Kind = "global",
+    directions: int | None = None,
+    amplitude: float | None = None,
+    gamma: float = 0.4,
+    sigma: float | None = None,
+    count: int = 100_000,
+    seed: int = 0,
+    change: bool = False,
+) -> Forecast:
+    """What JEPA and MAE will learn of pairs, in which order, and what a linear probe will read, before anything is trained.
+
+        >>> from study import spectrum
+        >>> found = spectrum("builtin", size=8, count=3000, directions=20, updates=0)
+        >>> found.verdict
+        'neither'
+        >>> gap, low, high = found.rows[0].gap()  # JEPA - MAE with 100 labels, and 95 % of it
+        >>> low > 0
+        True
+
+    Args:
+        data: a folder of pictures or of *.parquet, a .npy file, a .npz file with x (and y, the other view of each, or labels), or one of
+            builtin, cifar10, cifar100, stl10.
+        pairing: how pairs are made: two noisy views of one sample (noise), two random crops (crop), visible and hidden patches (mask),
+            consecutive pictures of a sub-folder or rows of a group (frames), windows of a recording (lag), or neighbouring patches
+            of one picture (neighbours).
+        k: features, by default 64, or half of the directions in which samples vary where that is less.
+        depth: layers of the linear encoder.
+        labels: numbers of labels of the probe, beside all.
+        updates: length of the training that is forecast, by SGD on 128 pairs each; 0 gives the end of long training alone.
+        size: side to which pictures are reduced, by default 16, or 224 (at most the set's own) for neighbours.
+        root: folder of cifar10, cifar100 or stl10.
+        download: let torchvision download it.
+        window: of recordings the length of a window in time steps.
+        step: time steps from the start of one window to that of the next, by default window.
+        lag: of frames and lag, samples from x to y; a window is a sample.
+        patch: side of a patch of mask (by default 4) or neighbours (by default 16).
+        ratio: of mask, share of the patches that is hidden.
+        smallest: of crop, smallest area as a share of the picture's.
+        kind: what the directions of the distractor are: random in all numbers (global), patterns of patches (patch), or smooth.
+        directions: of the distractor, by default 128, or a sixth of the inputs where that is less.
+        amplitude: its standard deviation in samples' standard deviations, by default 14 for noise and 0 for other pairings.
+        gamma: its correlation between the views.
+        sigma: standard deviation of independent noise in every number, by default 0.05 for noise and 0 for other pairings.
+        count: pairs at most.
+        seed: of noise, crops and initial weights.
+        change: forecast the end states under other amplitudes and correlations of the distractor too, as the page does.
+
+    Raises:
+        ValueError: one line: no such data, or an option that is impossible for them.
+    """
+    asked = Asked(
+        pairing, size, root, download, window, step, lag, patch, ratio, smallest, kind, directions, amplitude, gamma, sigma, count, seed
+    )  # fmt: skip
+    if updates < 0:
+        raise ValueError(f"updates must be 0 or more, found {updates}")
+    if depth < 1:
+        raise ValueError(f"depth must be at least 1, found {depth}")
+    pairs, mask = asked.pairs(data)
+    eps = 0.6**depth
+    training = Training(depth, eps, rates=(), updates=updates, seed=seed) if updates else None
+    found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change)
+    return replace(found, about=described(str(data), pairs, asked, mask))
+
+
+def described(data: str, pairs: SourcePairs, asked: Asked, mask: Mask | None) -> str:
+    """Which pairs the forecast is of."""
+    how = {
+        "noise": "x and y as given" if isinstance(pairs.source, Paired) else "two noisy views of one sample",
+        "crop": f"two crops of at least {asked.smallest:.0%} of a picture",
+        "mask": "visible and hidden patches" if mask is None else f"visible patches and {mask.ratio:.0%} hidden ones",
+        "frames": f"samples of one recording, {asked.lag} apart",
+        "lag": f"windows of {asked.window} time steps, of which y starts {asked.lag * (asked.step or asked.window or 1)} after x",
+        "neighbours": f"neighbouring patches of {math.prod(pairs.source.shape[1:])} pixels",
+    }[asked.pairing]
+    noise, parts = pairs.noise, list[str]()
+    if isinstance(noise, Distractor) and noise.amplitude:
+        parts.append(f"a {noise.kind} distractor of {noise.K} directions, amplitude {noise.amplitude:g}, gamma {noise.gamma:g}")
+    if isinstance(noise, White) and noise.sigma:
+        parts.append(f"independent noise of {noise.sigma:g}")
+    added = f", with {' and '.join(parts)} added" if parts else ""
+    return f"{printable(data)}: {len(pairs.blocks(1)[0]):,} pairs, {how}{added}, of {pairs.inputs:,} numbers each."

@@ -1,0 +1,132 @@
+"""The pairs that a forecast is of, from what a user names: a folder, a file, a set, and how pairs are made of its samples."""
+
+import math
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
+
+from datamodules import SourcePairs
+from datamodules.messages import printable
+from datamodules.noise import Distractor, Kind, Noise, White
+from datamodules.pairings import Crops, Lag, Neighbours, Pairing, Same
+from datamodules.sources import Paired, Patches, Source
+from datamodules.sources.torchvision import SIDES
+from study.forecast.masks import Mask
+from study.sources import made, source
+
+Pairings = Literal["noise", "crop", "mask", "frames", "lag", "neighbours"]
+BIG = 224  # side to which pictures are reduced for pairs of their patches
+AMPLITUDE, SIGMA = 14.0, 0.05  # those of `study run pixels`
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How pairs are made of samples; see study.forecast.command.spectrum."""
+
+    pairing: Pairings = "noise"
+    size: int | None = None
+    root: Path | None = None
+    download: bool = False
+    window: int | None = None
+    step: int | None = None
+    lag: int = 1
+    patch: int | None = None
+    ratio: float = 0.75
+    smallest: float = 0.7
+    kind: Kind = "global"
+    directions: int | None = None
+    amplitude: float | None = None
+    gamma: float = 0.4
+    sigma: float | None = None
+    count: int = 100_000
+    seed: int = 0
+
+    def pairs(self, data: str | Path) -> tuple[SourcePairs, Mask | None]:
+        """The pairs, not set up, and how they are masked.
+
+        Raises:
+            ValueError: there are no such data, or no such pairs of them; one line.
+        """
+        if self.pairing not in get_args(Pairings):
+            raise ValueError(f"unknown pairing {self.pairing!r}; choose one of {', '.join(get_args(Pairings))}")
+        self._unused()
+        samples = self._source(str(data))
+        pairing: Pairing = Same()
+        match self.pairing:
+            case "crop":
+                pairing = Crops(self.smallest)
+            case "frames" | "lag":
+                pairing = Lag(self.lag)
+            case "neighbours":
+                samples = Patches(samples, self.patch or 16)
+                pairing = Neighbours(samples.grid)
+        if isinstance(samples, Paired):
+            pairing = Lag(1)
+        mask = Mask(samples.shape, self.patch or 4, self.ratio) if self.pairing == "mask" else None
+        noise = self._noise(samples.shape, isinstance(samples, Paired))
+        return SourcePairs(samples, noise, pairing, self.count, [self.seed]), mask
+
+    def _unused(self) -> None:
+        """Raises ValueError: an option that means nothing for this pairing was given."""
+        meant = {"lag": ("frames", "lag"), "patch": ("mask", "neighbours"), "ratio": ("mask",), "smallest": ("crop",)}
+        for name, pairings in meant.items():
+            if getattr(self, name) != getattr(type(self), name) and self.pairing not in pairings:
+                raise ValueError(
+                    f"{name} = {getattr(self, name)} has no meaning for pairing {self.pairing}; leave it out, or give --pairing "
+                    f"{' or '.join(pairings)}"
+                )
+        if self.pairing == "lag" and self.window is None:
+            raise ValueError("lag pairs windows of a recording; give --window, their length in time steps")
+
+    def _source(self, data: str) -> Source:
+        """The samples."""
+        path = Path(data)
+        given: dict[str, Any] = {"root": str(path)}
+        if data == "builtin" or data in SIDES:
+            kind = data
+            given = {} if self.root is None else {"root": str(self.root)}
+        elif path.suffix.lower() in (".npy", ".npz"):
+            kind = "arrays"
+            if _paired(path):
+                return self._paired(path)
+        elif path.is_dir():
+            kind = "parquet" if any(p.suffix.lower() == ".parquet" for p in path.iterdir()) else "folder"
+        else:
+            raise ValueError(
+                f"{printable(data)}: found no such folder or file; expected a folder of pictures or of *.parquet, a .npy or .npz file, or "
+                f"one of builtin, {', '.join(SIDES)}"
+            )
+        if self.pairing == "neighbours" and self.size is None and kind != "arrays":
+            given["size"] = {"builtin": 32, **SIDES}.get(kind, BIG)
+        if self.pairing == "frames" and kind == "folder":
+            given["groups"] = "folder"
+        options = {"size": self.size, "window": self.window, "step": self.step, "download": self.download or None}
+        return made(source(kind, given | {name: value for name, value in options.items() if value is not None}))
+
+    def _paired(self, path: Path) -> Paired:
+        if self.pairing != "noise" or self.window is not None or self.size is not None:
+            raise ValueError(f"{printable(path)} holds pairs (x, y) already; leave --pairing, --window and --size out")
+        return Paired(path)
+
+    def _noise(self, shape: list[int], paired: bool) -> Noise:
+        """What is added: under `noise` a distractor as in `study run pixels`, else only what is asked for."""
+        d, by_noise = math.prod(shape), self.pairing == "noise" and not paired
+        amplitude = (AMPLITUDE if by_noise else 0.0) if self.amplitude is None else self.amplitude
+        sigma = (SIGMA if by_noise else 0.0) if self.sigma is None else self.sigma
+        if not amplitude and self.directions is None:
+            return White(sigma)
+        directions = min(128, max(1, d // 6)) if self.directions is None else self.directions
+        return Distractor(self.kind, directions, amplitude, self.gamma, sigma)
+
+
+def _paired(path: Path) -> bool:
+    """Whether a file holds pairs: x, and a y that is no list of labels."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("y.npy") as y:
+            read = {1: read_array_header_1_0, 2: read_array_header_2_0}[read_magic(y)[0]]
+            return "x.npy" in archive.namelist() and len(read(y)[0]) > 1
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):  # no y, or the source says what is wrong
+        return False

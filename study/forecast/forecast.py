@@ -1,0 +1,250 @@
+"""Who learns what of given pairs, and who wins by how much: the forecast as tables, as sentences and as JSON."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules import Moments, SourcePairs
+from study.forecast import timed
+from study.forecast.change import Cell, changed
+from study.forecast.end_state import EndState, Whitened, times
+from study.forecast.estimate import Estimate, estimated
+from study.forecast.masks import Mask
+from study.forecast.moments import Blocks, union
+from study.forecast.patterns import patterns
+from study.forecast.probe import COUNTS, NUMBERS, Probed, ProbeForecast, random_projection
+from study.forecast.timed import Training
+from study.theory.flow import Objective
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
+OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
+ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part is spoken of
+
+
+@dataclass(frozen=True)
+class Row:
+    """Probes at one number of labels, all on the same test samples."""
+
+    labels: int
+    probes: dict[str, Probed]  # jepa, mae, raw, pca, random; of a timed forecast also jepa-end, mae-end
+
+    def gap(self, suffix: str = "") -> tuple[float, float, float]:
+        """JEPA - MAE, and 95 % of it; of the end states with the suffix -end."""
+        return self.probes[f"jepa{suffix}"].ahead_of(self.probes[f"mae{suffix}"])
+
+    def verdict(self) -> Verdict:
+        """Who is ahead beyond the interval: neither, where the better of both is not ahead of raw inputs and principal components."""
+        gap, low, high = self.gap()
+        better = self.probes["jepa" if gap >= 0 else "mae"]
+        if any(better.ahead_of(self.probes[name])[1] <= 0 for name in ("raw", "pca")):
+            return "neither"
+        return "jepa" if low > 0 else "mae" if high < 0 else "cannot tell"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What `spectrum` found. Features are JEPA's, of the highest rho, the highest first."""
+
+    estimate: Estimate
+    ends: dict[str, EndState]  # jepa, mae
+    times: dict[str, NDArray[np.float64]]  # of the same features under either objective, in learning rate x updates
+    rows: list[Row]  # by rising number of labels; none without labels
+    shares: dict[str, float]  # of the distractor, of either objective, where its directions are known
+    curves: dict[str, timed.Curve] = field(default_factory=dict)  # where a training was given
+    limits: tuple[str, ...] = ()  # what of these data the forecast does not cover
+    about: str = ""  # which pairs it is of
+    shape: tuple[int, ...] = ()  # of a sample
+    patterns: dict[str, Tensor] = field(default_factory=dict)  # study.forecast.patterns
+    change: list[Cell] = field(default_factory=list)  # under other noise, where asked for
+
+    @property
+    def verdict(self) -> Verdict:
+        """On all labels."""
+        return self.rows[-1].verdict() if self.rows else "cannot tell"
+
+    @property
+    def sentences(self) -> list[str]:
+        """The answer in plain words, and what it does not cover."""
+        e, k = self.estimate, len(self.estimate.rho)
+        made = [self.about] * bool(self.about)
+        made.append(
+            f"The {k} most predictable features have rho from {float(e.rho[0]):.3f} (95 %: {float(e.rho_low[0]):.3f} to "
+            f"{float(e.rho_high[0]):.3f}) down to {float(e.rho[-1]):.3f}, of which {float(e.optimism.mean()):.3f} was taken off on average "
+            "as they were chosen on the samples that they are measured on."
+        )
+        made += [self._said(row) for row in self.rows[-1:] + self.rows[:1] * (len(self.rows) > 1)]
+        made.append(" ".join(self._when()))
+        limits = [*self.limits, "it is computed for deep linear networks, and says nothing certain of others"]
+        made.append(f"What this does not cover: {'; '.join(limits)}.")
+        return made
+
+    def _when(self) -> list[str]:
+        """After how long a training this is, and the end of long training beside it."""
+        made = []
+        if self.curves:
+            held = " and ".join(f"{100 * curve.last.reached:.0f} % of {name.upper()}'s" for name, curve in self.curves.items())
+            made.append(f"This is after {self.curves['jepa'].last.update:,} updates, when the features hold {held} end state.")
+            if self.rows:
+                gap, low, high = self.rows[-1].gap("-end")
+                made.append(
+                    f"At the end of long training, which may be out of reach, JEPA - MAE would be {100 * gap:+.1f} points (95 %: "
+                    f"{100 * low:+.1f} to {100 * high:+.1f})."
+                )
+        else:
+            made.append(
+                "This is the end of long training; where values of rho hardly differ, no ordinary training comes near it."
+            )
+        if self.shares:
+            made.append(
+                f"Of the features' variance the distractor has {self.shares['jepa']:.0%} for JEPA and {self.shares['mae']:.0%} for MAE."
+            )
+        return made
+
+    def _said(self, row: Row) -> str:
+        gap, low, high = row.gap()
+        at = {name: f"{100 * row.probes[name].accuracy:.1f}" for name in row.probes}
+        lead = {
+            "jepa": "JEPA is ahead",
+            "mae": "MAE is ahead",
+            "cannot tell": "JEPA and MAE cannot be told apart",
+            "neither": "Neither is worth training: raw inputs or principal components do as well",
+        }[row.verdict()]
+        return (
+            f"With {row.labels:,} labels a linear probe would read JEPA {at['jepa']} %, MAE {at['mae']} %, raw inputs {at['raw']} %, as many "
+            f"principal components {at['pca']} %, random projections {at['random']} %. {lead} (JEPA - MAE {100 * gap:+.1f} points, 95 %: "
+            f"{100 * low:+.1f} to {100 * high:+.1f})."
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """What `study spectrum --json` prints; times that are infinite are null."""
+        e = self.estimate
+        return {
+            **{name: getattr(e, name).tolist() for name in ("lam", "rho", "rho_low", "rho_high")},
+            "times": {name: [t if math.isfinite(t) else None for t in of.tolist()] for name, of in self.times.items()},
+            "probe": [
+                {"labels": row.labels, **{name: row.probes[name].accuracy for name in ("jepa", "mae", "raw")}}
+                for row in self.rows
+            ],
+            "verdict": self.verdict,
+            "summary": " ".join(self.sentences),
+        }
+
+    def plot(self) -> "Figure":
+        """The (lambda, rho) plane by learning time, and the probes (matplotlib)."""
+        from study.forecast.figures import overview
+
+        return overview(self)
+
+
+def spectrum(
+    data: SourcePairs,
+    k: int | None = 64,
+    depth: int = 3,
+    eps: float = 0.6**3,
+    labels: Sequence[int] = NUMBERS,
+    training: Training | None = None,
+    counts: dict[str, int] = COUNTS,
+    mask: Mask | None = None,
+    change: bool = False,
+) -> Forecast:
+    """The forecast for pairs of a source, a pairing and a noise, of data set 0.
+
+    Args:
+        data: the pairs; they are set up where they are not yet.
+        k: number of features; none gives 64, or half of the directions in which x varies where that is less.
+        depth: layers L of the linear encoder.
+        eps: scale of its weights' product at the start.
+        labels: numbers of labels beside all.
+        training: forecast what this reaches, in seconds to minutes, beside the end state; its depth and eps are taken then. Without
+            rates it gets some that the moments stand (study.forecast.timed.suited).
+        counts: samples of each split that probes are fitted, chosen and judged on.
+        mask: what is hidden of the samples.
+        change: forecast the end states under other amplitudes and correlations of a distractor too.
+
+    Raises:
+        ValueError: k is beyond the rank, or both views are the same, so that every rho is 1.
+        ArithmeticError: the training diverges at every rate.
+    """
+    data.setup()
+    depth, eps = (depth, eps) if training is None else (training.depth, training.eps)
+    blocks = Blocks.streamed(data, mask=mask)
+    moments = Whitened(_told_apart(blocks.moments()))
+    k = min(64, max(1, moments.rank // 2)) if k is None else k
+    ends = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
+    known = data.directions().get("distractor")
+    distractor = None if known is None else (known[0][0], known[1])
+    probe = ProbeForecast(data, 0, counts, labels) if data.classes is not None and data.classes > 1 else None
+    encoders, curves = {name: end.encoder for name, end in ends.items()}, dict[str, timed.Curve]()
+    if training is not None:
+        training = training if training.rates else timed.suited(moments.moments, training)
+        for name in OBJECTIVES:
+            everything = None if probe is None else [probe.all]
+            curves[name] = timed.forecast(
+                name, moments.moments, ends[name], training, probe, distractor, labels=everything
+            )  # fmt: skip
+        encoders = {f"{name}-end": W for name, W in encoders.items()}
+        encoders |= {name: curve.last.encoder for name, curve in curves.items()}
+    rows = []
+    if probe is not None:
+        others = {"pca": moments.principal(k), "random": random_projection(k, data.inputs).double()}
+        found = probe.of(encoders | others) + probe.raw()
+        rows = [Row(n, {p.name: p for p in found if p.labels == n}) for n in probe.numbers]
+    shares: dict[str, float] = {}
+    if distractor is not None:
+        shares |= {n: EndState(ends[n].features, encoders[n]).share(moments.moments.Sxx, *distractor) for n in OBJECTIVES}
+    features = ends["jepa"].features
+    learned = {"jepa": times(features, "jepa", depth, eps), "mae": times(features, "mae", depth, eps)}
+    limits = tuple(_limits(data, moments, mask))
+    return Forecast(
+        estimated(blocks, ends["jepa"]),
+        ends,
+        learned,
+        rows,
+        shares,
+        curves,
+        limits,
+        shape=tuple(data.source.shape),
+        patterns=patterns(moments.moments, ends["jepa"]),
+        change=changed(data, union(blocks.clean), k, depth, mask) if change else [],
+    )
+
+
+def _told_apart(moments: Moments) -> Moments:
+    """Raises ValueError: nothing tells x from y."""
+    if bool((moments.Sxx - moments.Syx).abs().max() <= 1e-9 * moments.Sxx.abs().max()):
+        raise ValueError(
+            "both views of a pair are the same, so that every rho is 1 and nothing is to be forecast; give noise, or another pairing"
+        )
+    return moments
+
+
+def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None) -> list[str]:
+    """What of these pairs is regularised, left out or only approximately so."""
+    moments, d, made = whitened.moments, data.inputs, []
+    if data.classes is None or data.classes < 2:
+        what = "no labels" if data.classes is None else "labels of one class"
+        made.append(f"there are {what}, so no probe is forecast, only what is learned and in which order")
+    if whitened.rank < d:
+        made.append(f"x varies in {whitened.rank:,} of {d:,} dimensions, and nothing is said of the others")
+    if moments.count < 2 * d:
+        made.append(
+            f"{moments.count:,.0f} pairs are few for {d:,} inputs, so that directions and their order are uncertain beyond the intervals of "
+            "rho; give more samples or smaller ones"
+        )
+    asymmetry = float((moments.Syx - moments.Syx.mT).norm() / 2 / moments.Syx.norm())
+    if not data.pairing.symmetric and asymmetry > ASYMMETRY:
+        made.append(
+            f"the cross-covariance is not symmetric ({asymmetry:.0%} of its norm is not), and JEPA's end state takes its symmetric part, "
+            "exact for processes that look alike forwards and backwards"
+        )
+    if mask is not None and data.classes is not None:
+        made.append("probes read whole samples, while a network that is trained has seen masked ones")
+    return made

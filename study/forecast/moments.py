@@ -1,0 +1,122 @@
+"""Second moments of pairs in one pass, block by block, so that what is chosen on some samples can be measured on others.
+
+Shapes: d inputs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from datamodules import Moments, SourcePairs, memory
+from datamodules.noise import Noise, White
+from datamodules.progress import shown
+from study.forecast.masks import Mask
+
+BLOCKS = 10  # enough for a spread over blocks; each holds matrices of its own
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Moments of the clean pairs of disjoint blocks, and the noise on top, whose moments are exact.
+
+    A block is a stretch of a recording where samples have one (SourcePairs.blocks), so blocks are near enough to independent for
+    intervals over them.
+    """
+
+    clean: list[Moments]
+    noise: Noise  # of one data set
+    mask: Mask | None = None  # of the noisy samples
+
+    @classmethod
+    def streamed(cls, data: SourcePairs, index: int = 0, count: int = BLOCKS, mask: Mask | None = None) -> "Blocks":
+        """Of the training pairs of data set `index`, after `setup`, masked or not.
+
+        Raises:
+            ValueError: the matrices do not fit into memory, or there are fewer pairs than blocks.
+        """
+        numbers = data.blocks(count)
+        if not len(numbers[-1]):
+            raise ValueError(f"{sum(map(len, numbers)):,} pairs cannot be parted into {count} blocks; give more samples")
+        memory.check(
+            f"second moments of {data.inputs:,} inputs in {count} blocks",
+            8 * data.inputs**2 * (3 * count + 6),
+            "give smaller samples: a smaller --size or --window, or --pairing neighbours",
+        )
+        clean, first = [], 0
+        for block in shown(numbers, count, "second moments"):
+            drawn = data.pairing.drawn(data.parts(block), data.seeds[index], first)
+            found = summed(drawn)
+            clean.append(found.symmetric() if data.pairing.symmetric and found.Syx is not found.Sxx else found)
+            first += len(block)
+        return cls(clean, data.noise.of(index), mask)
+
+    @classmethod
+    def of_pairs(cls, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], count: int = BLOCKS) -> "Blocks":
+        """Of pairs that are given, without further noise, in the order in which they are."""
+        parts = zip(x.tensor_split(count), y.tensor_split(count), strict=True)
+        noise = White(0.0)
+        noise.attach([x.shape[1]], [0])
+        return cls([summed([part]) for part in parts], noise)
+
+    @property
+    def count(self) -> int:
+        """How many blocks."""
+        return len(self.clean)
+
+    def moments(self, blocks: Sequence[int] | None = None) -> Moments:
+        """Of the pairs of these blocks together, or of all."""
+        clean = union(self.clean if blocks is None else [self.clean[b] for b in blocks])
+        noisy = replace(self.noise.moments(clean)[0], count=clean.count)
+        return noisy if self.mask is None else self.mask.of(noisy)
+
+    def halves(self) -> tuple[Moments, Moments]:
+        """Of every second block, and of the others."""
+        return self.moments(range(0, self.count, 2)), self.moments(range(1, self.count, 2))
+
+
+def summed(batches: Iterable[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]) -> Moments:
+    """Moments of all these pairs: products of a batch in its own precision, summed in float64. Where x and y are the same memory
+    Sxx, Syx and Syy are the same tensor.
+
+    Raises:
+        ValueError: there is no pair, or a number is not finite.
+    """
+    sums: list[Tensor] | None = None
+    count = 0
+    for x, y in batches:
+        pairs = [(x, x)] if x.data_ptr() == y.data_ptr() else [(x, x), (y, x), (y, y)]
+        products = [(a.mT @ b).double() for a, b in pairs]
+        if sums is None:
+            sums = products
+        else:
+            assert len(sums) == len(products)
+            for total, product in zip(sums, products, strict=True):
+                total += product
+        count += len(x)
+    if sums is None or count == 0:
+        raise ValueError("moments of no pair are undefined; give at least one")
+    for total in sums:
+        total /= count
+        if not bool(total.isfinite().all()):
+            raise ValueError("samples hold numbers that are not finite or too large; expected finite numbers alone")
+    Sxx, Syx, Syy = sums if len(sums) == 3 else sums * 3
+    return Moments(Sxx, Syx, Syy, float(count))
+
+
+def union(parts: Sequence[Moments]) -> Moments:
+    """Moments of the pairs of all parts, whose number counts."""
+    count = sum(part.count for part in parts)
+
+    def mean(name: str) -> Float[Tensor, "d d"]:
+        total = torch.zeros_like(parts[0].Sxx)
+        for part in parts:
+            total.add_(getattr(part, name), alpha=part.count / count)
+        return total
+
+    Sxx = mean("Sxx")
+    if all(part.Syx is part.Sxx for part in parts):
+        return Moments(Sxx, Sxx, Sxx, count)
+    return Moments(Sxx, mean("Syx"), mean("Syy"), count)

@@ -1,0 +1,245 @@
+"""`study spectrum` and `from study import spectrum`: every kind of data and pairing, what is refused, and the page."""
+
+import doctest
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from PIL import Image
+
+import study.forecast.command
+from study.forecast.command import spectrum
+from study.forecast.data import Asked
+from study.forecast.moments import Blocks
+
+KEYS = {"lam", "rho", "rho_low", "rho_high", "times", "probe", "verdict", "summary"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with small data of every kind."""
+    root, draw = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    labels = np.arange(600) % 2
+    x = draw.normal(size=(600, 12)).cumsum(1) / 3 + labels[:, None]
+    np.save(root / "vectors.npy", x.astype(np.float32))
+    np.savez(root / "labelled.npz", x=x.astype(np.float32), y=labels)
+    y = 0.8 * x + 0.3 * draw.normal(size=x.shape)
+    np.savez(root / "pairs.npz", x=x.astype(np.float32), y=y.astype(np.float32), labels=labels)
+    pictures = draw.integers(0, 256, (600, 3, 4, 4)).repeat(2, 2).repeat(2, 3)
+    pictures = (pictures * 0.4 + 100 * labels[:, None, None, None]).astype(np.uint8)
+    np.savez(root / "pictures.npz", x=pictures, labels=labels)
+    np.savez(root / "films.npz", x=pictures.repeat(2, 0), groups=np.arange(1200) // 4)
+    np.save(root / "series.npy", (draw.normal(size=(6000, 2)).cumsum(0) / 30).astype(np.float32))
+    turned = scipy.signal.lfilter([1], [1, -0.95 * np.exp(0.3j)], draw.normal(size=6000))
+    np.save(root / "turning.npy", np.stack([turned.real, turned.imag], 1).astype(np.float32))
+    broken = x.copy()
+    broken[5, 2] = np.nan
+    np.save(root / "nan.npy", broken.astype(np.float32))
+    np.savez(root / "one.npz", x=x.astype(np.float32), labels=np.zeros(600, int))
+    np.save(root / "few.npy", draw.normal(size=(60, 100)).astype(np.float32))
+    (root / "empty").mkdir()
+    for i in range(40):
+        path = root / "folder" / str(i % 2) / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw.integers(0, 256, (32, 48, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+QUICK = {"updates": 0, "k": 3}
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ("vectors.npy", {}),
+        ("labelled.npz", {}),
+        ("pairs.npz", {}),
+        ("pictures.npz", {"pairing": "crop"}),
+        ("pictures.npz", {"pairing": "mask"}),
+        ("pictures.npz", {"pairing": "neighbours", "patch": 2}),
+        ("films.npz", {"pairing": "frames"}),
+        ("series.npy", {"pairing": "lag", "window": 8, "step": 4, "lag": 2}),
+        ("folder", {"pairing": "neighbours", "size": 32, "patch": 8}),
+    ],
+)
+def test_every_pairing_has_a_forecast(place, data, options):
+    found = spectrum(place / data, **QUICK, **options)
+    assert len(found.estimate.rho) == 3 and found.estimate.rho.isfinite().all()
+    assert 3 <= len(found.sentences) <= 6
+    labelled = data in ("labelled.npz", "pairs.npz", "pictures.npz", "folder")
+    assert bool(found.rows) == labelled
+    assert ("there are no labels" in found.sentences[-1]) == (not labelled)
+
+
+def test_json_has_the_keys_that_are_fixed_and_nothing_else(place, study, capsys):
+    from study import cli
+
+    assert cli.main(["spectrum", str(place / "labelled.npz"), "--k", "3", "--updates", "20", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == KEYS and len(found["rho"]) == 3
+    assert found["probe"] and all(set(row) == {"labels", "jepa", "mae", "raw"} for row in found["probe"])
+
+
+def test_the_timed_forecast_names_the_end_state_beside_it(place):
+    found = spectrum(place / "labelled.npz", k=3, updates=20)
+    text = " ".join(found.sentences)
+    assert "This is after 20 updates" in text and "At the end of long training" in text
+    end = spectrum(place / "labelled.npz", **QUICK)
+    assert found.rows[-1].gap("-end") == end.rows[-1].gap()
+    assert "This is the end of long training" in " ".join(end.sentences)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere"], "no such folder or file"),
+        (["empty"], "no images"),
+        (["nan.npy"], "not finite"),
+        (["vectors.npy", "--k", "13"], "k must be from 1 to 12"),
+        (["vectors.npy", "--k", "0"], "k must be from 1 to 12"),
+        (["vectors.npy", "--pairing", "frames"], "order of a recording"),
+        (["folder", "--pairing", "frames"], "expected 0/GROUP/"),
+        (["series.npy", "--pairing", "lag"], "give --window"),
+        (["series.npy", "--pairing", "lag", "--window", "8", "--lag", "9000"], "too long"),
+        (["series.npy", "--pairing", "lag", "--window", "9000"], "window must be at most"),
+        (["pictures.npz", "--pairing", "mask", "--ratio", "0"], "at least one hidden"),
+        (["pictures.npz", "--pairing", "mask", "--ratio", "1"], "at least one hidden"),
+        (["pictures.npz", "--pairing", "mask", "--patch", "3"], "give a divisor"),
+        (["vectors.npy", "--pairing", "neighbours"], "patches need pictures"),
+        (["pictures.npz", "--pairing", "neighbours", "--patch", "8"], "do not hold two patches"),
+        (["vectors.npy", "--pairing", "crop"], "needs images"),
+        (["pictures.npz", "--lag", "2"], "lag = 2 has no meaning for pairing noise"),
+        (["vectors.npy", "--amplitude", "0", "--sigma", "0"], "every rho is 1"),
+        (["vectors.npy", "--directions", "13"], "directions must be from 1 to 12"),
+        (["pairs.npz", "--pairing", "crop"], "holds pairs (x, y) already"),
+        (["vectors.npy", "--updates", "-1"], "updates must be 0 or more"),
+        (["vectors.npy", "--depth", "0"], "depth must be at least 1"),
+        (["cifar10"], "root"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_forecast_is_refused_in_one_line(place, study, arguments, says):
+    code, lines = study("spectrum", place / arguments[0] if (place / arguments[0]).exists() else arguments[0], *arguments[1:])
+    errors = [line for line in lines if "error:" in line]
+    assert code == 2 and len(errors) == 1 and says in errors[0], lines
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "says"),
+    [
+        ("one.npz", {}, "labels of one class"),
+        ("few.npy", {}, "pairs are few for 100 inputs"),
+        ("turning.npy", {"pairing": "lag", "window": 4, "step": 4}, "takes its symmetric part"),
+        ("pairs.npz", {}, "takes its symmetric part"),
+        ("pictures.npz", {"pairing": "mask"}, "probes read whole samples"),
+    ],
+)
+def test_what_is_regularised_or_left_out_is_said(place, data, options, says):
+    assert says in spectrum(place / data, **QUICK, **options).sentences[-1]
+
+
+def test_dimensions_that_never_vary_are_counted(tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(500, 9))
+    y = 0.7 * x + draw.normal(size=x.shape)
+    x[:, :2] = y[:, :2] = 1
+    np.savez(tmp_path / "pairs.npz", x=x, y=y)
+    assert "x varies in 7 of 9 dimensions" in spectrum(tmp_path / "pairs.npz", **QUICK).sentences[-1]
+
+
+def test_pairs_that_are_given_have_their_own_moments(place):
+    data, _ = Asked().pairs(place / "pairs.npz")
+    data.setup()
+    found = Blocks.streamed(data).moments()
+    chosen = data._chosen["train"]
+    with np.load(place / "pairs.npz") as arrays:
+        x, y = (torch.from_numpy(arrays[name][(chosen.rows[0] // 2).numpy()]).double() for name in ("x", "y"))
+    assert torch.equal(chosen.rows[1], chosen.rows[0] + 1)
+    x, y = ((of - data._mean_d) / data._std for of in (x, y))
+    torch.testing.assert_close(found.Syx, y.mT @ x / len(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.Sxx, x.mT @ x / len(x), rtol=1e-4, atol=1e-4)
+
+
+def test_masks_act_on_the_noisy_samples(place):
+    noisy, _ = Asked(amplitude=2.0, directions=4, sigma=0.3).pairs(place / "pictures.npz")
+    noisy.setup()
+    data, mask = Asked("mask", amplitude=2.0, directions=4, sigma=0.3).pairs(place / "pictures.npz")
+    data.setup()
+    assert mask is not None
+    expected = mask.of(Blocks.streamed(noisy).moments())
+    torch.testing.assert_close(Blocks.streamed(data, mask=mask).moments().Syx, expected.Syx)
+    torch.testing.assert_close(
+        Blocks.streamed(data, mask=mask).halves()[0].Sxx, mask.of(Blocks.streamed(noisy).halves()[0]).Sxx
+    )
+
+
+def test_the_page_is_whole_by_itself(place, study, tmp_path):
+    code, lines = study("spectrum", place / "labelled.npz", "--k", 3, "--updates", 20, "--out", tmp_path / "page")
+    assert code == 0 and any("page:" in line for line in lines), lines
+    text = (tmp_path / "page" / "spectrum.html").read_text()
+    assert text.count("data:image/svg+xml;base64,") == 4
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    for heading in (
+        "Who wins",
+        "Over the training",
+        "Features by lambda and rho",
+        "In which order",
+        "What the noise would have to be",
+    ):
+        assert heading in text
+
+
+def test_the_cells_of_other_noise_are_its_end_states(place):
+    options = {"k": 3, "updates": 0, "directions": 2}
+    found = spectrum(place / "labelled.npz", **options, amplitude=2.0, change=True)
+    assert len(found.change) == 25
+    (cell,) = [cell for cell in found.change if cell.amplitude == 4.0 and cell.gamma == 0.8]
+    other = spectrum(place / "labelled.npz", **options, amplitude=4.0, gamma=0.8)
+    assert cell.gap == pytest.approx(other.rows[-1].gap()[0], abs=1e-9)
+
+
+def test_it_can_be_plotted(place):
+    figure = spectrum(place / "labelled.npz", **QUICK).plot()
+    assert len(figure.axes) == 4  # the plane of both objectives, the probes, the colours
+    assert len(spectrum(place / "vectors.npy", **QUICK).plot().axes) == 3
+
+
+def test_the_example_of_the_documentation_is_right():
+    from study import spectrum as imported
+
+    assert imported is spectrum
+    tests = doctest.DocTestFinder().find(spectrum, "spectrum", study.forecast.command)
+    results = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    for test in tests:
+        results.run(test)
+    assert results.summarize(verbose=False) == (0, 5)
+
+
+def test_a_name_that_there_is_not_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        study.nothing  # noqa: B018
+
+
+def test_where_a_folder_holds_tables_they_are_read(tmp_path):
+    Path(tmp_path / "train.parquet").touch()
+    with pytest.raises(ValueError, match="not a readable parquet"):
+        spectrum(tmp_path)
+
+
+def test_what_the_readme_shows_is_what_the_command_prints(capsys):
+    from study import cli
+
+    text = (Path(__file__).parents[2] / "README.md").read_text().split("## Before you train")[1].split("## Verdicts")[0]
+    command, *shown = re.findall(r"(?m)(?:^    .*\n)+", text)
+    assert cli.main(command.split()[1:]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    number = re.compile(r"(?<![\d,])[+-]?\d+\.\d")
+    for sentences in shown:
+        wanted = " ".join(sentences.split())
+        pattern = number.pattern.join(re.escape(words) for words in number.split(wanted))
+        (found,) = (match.group() for match in re.finditer(pattern, printed))
+        numbers = [[float(n) for n in number.findall(of)] for of in (wanted, found)]
+        np.testing.assert_allclose(*numbers, atol=1.0)  # points; machines sum in different orders

@@ -1,0 +1,118 @@
+"""Moments by blocks against all samples at once, and those of masks against masks that are drawn."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from datamodules import GaussianPairs, Moments, SourcePairs
+from datamodules.noise import Distractor, White
+from datamodules.pairings import Crops, Lag, Same
+from datamodules.sources import Arrays
+from study.forecast import masks, moments
+from study.forecast.moments import Blocks, union
+
+NAMES = ("Sxx", "Syx", "Syy")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A file of 400 images of 3 x 4 x 4 in two classes."""
+    draw = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    np.savez(path, x=draw.normal(size=(400, 3, 4, 4)).astype(np.float32), labels=np.arange(400) % 2)
+    return path
+
+
+@pytest.fixture
+def series(tmp_path):
+    path = tmp_path / "series.npy"
+    np.save(path, np.cumsum(np.random.default_rng(0).normal(size=(4000, 2)), 0).astype(np.float32) / 50)
+    return path
+
+
+def ready(source, noise, pairing):
+    data = SourcePairs(source, noise, pairing, count=1000)
+    data.setup()
+    return data
+
+
+@pytest.mark.parametrize("pairing", [Same(), Same(flip=True), Crops(0.5)], ids=["same", "flip", "crops"])
+@pytest.mark.parametrize("noise", [White(0.3), Distractor(directions=5)], ids=["white", "distractor"])
+def test_all_blocks_together_are_the_moments_of_the_data(images, pairing, noise):
+    data = ready(Arrays(images), noise, pairing)
+    found, expected = Blocks.streamed(data).moments(), data.moments()[0]
+    for name in NAMES:
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
+    assert found.count >= 256  # 400 images less a fifth for tests and a fifth for validation
+
+
+def test_blocks_of_a_recording_are_stretches_of_it(series):
+    data = ready(Arrays(series, window=8, step=4), White(0.1), Lag(2))
+    starts = [data._chosen["train"].rows[0][block] for block in data.blocks(5)]
+    assert all(int(a.max()) < int(b.min()) for a, b in pairwise(starts))
+    found, expected = Blocks.streamed(data, count=5).moments(), data.moments()[0]
+    for name in NAMES:
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(found.Syx, found.Syx.mT)
+
+
+def test_the_union_of_blocks_is_that_of_numpy():
+    x, y = (torch.randn(103, 6, generator=torch.Generator().manual_seed(i), dtype=torch.float64) for i in range(2))
+    found = Blocks.of_pairs(x, y, 4).moments([1, 2])
+    rows = slice(26, 78)
+    np.testing.assert_allclose(found.Syx.numpy(), y.numpy()[rows].T @ x.numpy()[rows] / 52, rtol=1e-12)
+    np.testing.assert_allclose(found.Sxx.numpy(), x.numpy()[rows].T @ x.numpy()[rows] / 52, rtol=1e-12)
+    one, other = Blocks.of_pairs(x, y, 4).halves()
+    whole = union([one, other])
+    np.testing.assert_allclose(whole.Syy.numpy(), y.numpy().T @ y.numpy() / 103, rtol=1e-12)
+
+
+def test_sums_are_of_double_precision_where_samples_are_not():
+    x = torch.full((3000, 2), 1000.1)
+    found = moments.summed((part, part) for part in x.split(10))
+    assert float(found.Sxx[0, 0]) == pytest.approx(float(x[0, 0].double()) ** 2, rel=1e-7)
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    x = torch.ones(20, 3)
+    x[7, 1] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        Blocks.of_pairs(x, x)
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize(("shape", "side"), [([2, 4, 4], 2), ([3, 12], 3), ([8], 2)])
+def test_masks_are_those_that_are_drawn(shape, side, ratio):
+    d = int(np.prod(shape))
+    data = GaussianPairs(np.linspace(1, 2, d).tolist(), np.linspace(0.3, 0.9, d).tolist(), basis="rotated")
+    full = data.moments()[0]
+    patch = masks.patches(shape, side)
+    P, hidden = int(patch.max()) + 1, round(ratio * (int(patch.max()) + 1))
+    draws = torch.rand(20_000, P, generator=torch.Generator().manual_seed(0)).argsort(1).argsort(1) >= hidden
+    m = draws[:, patch].double()
+    found = masks.masked(full, patch, ratio)
+    for name, (a, b) in {"Sxx": (m, m), "Syx": (1 - m, m), "Syy": (1 - m, 1 - m)}.items():
+        expected = getattr(full, name) * (a.T @ b / len(m))
+        torch.testing.assert_close(getattr(found, name), expected, rtol=0, atol=0.03)
+    found.check()
+
+
+def test_patches_of_an_image_are_its_squares():
+    number = masks.patches([2, 4, 6], 2).view(2, 4, 6)
+    assert torch.equal(number[0], number[1])
+    assert number[0].tolist() == [[0, 0, 1, 1, 2, 2]] * 2 + [[3, 3, 4, 4, 5, 5]] * 2
+
+
+@pytest.mark.parametrize("ratio", [0, 1, 0.01])
+def test_a_mask_of_nothing_or_all_is_refused(ratio):
+    S = torch.eye(16, dtype=torch.float64)
+    with pytest.raises(ValueError, match="at least one hidden and one visible"):
+        masks.masked(Moments(S, S, S), masks.patches([1, 4, 4], 2), ratio)
+
+
+@pytest.mark.parametrize(("shape", "side"), [([3, 4, 4], 3), ([3, 4, 4], 4), ([7], 2), ([4], 0)])
+def test_patches_that_do_not_divide_a_sample_are_refused(shape, side):
+    with pytest.raises(ValueError, match="give a divisor"):
+        masks.patches(shape, side)
