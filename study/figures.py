@@ -495,3 +495,22 @@ def forecast_and_trained(
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.02)
     bar.set_label("JEPA - MAE (points): blue, JEPA ahead")
     return figure
+
+
+def learning_curves(panels: Mapping[str, tuple[NDArray, NDArray, NDArray]], rows: int) -> Figure:
+    """Gains [T, f] over times [T]: trained (dots) and forecast (lines)."""
+    columns = -(-len(panels) // rows)
+    figure = Figure(figsize=(2.8 * columns + 0.4, 2.4 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel, (title, (times, trained, predicted)) in zip(axes.flat, panels.items(), strict=True):
+        shown = np.unique(np.linspace(0, len(times) - 1, 26).astype(int))
+        for i, colour in enumerate(colormaps["viridis"](np.linspace(0, 0.9, trained.shape[1]))):
+            panel.plot(times, predicted[:, i], color=colour, linewidth=1.2)
+            panel.plot(times[shown], trained[shown, i], ".", color=colour, markersize=4)
+        panel.set_title(title, fontsize=9)
+        _tidy(panel)
+    for panel in axes[-1]:
+        panel.set_xlabel("gradient-flow time t")
+    for panel in axes[:, 0]:
+        panel.set_ylabel("gain w of the feature")
+    return figure
