@@ -301,7 +301,10 @@ class Forecast(ImageExperiment):
             gaps = {network: self.measured(results, network, updates) for network in self.networks}
             for network, values in gaps.items():
                 panels[f"{network}, {updates} updates"] = values, timed, self.predicted(results, "end", updates)
-            diagram[f"{updates} updates"] = timed[plane], {network: values[plane].mean(1) for network, values in gaps.items()}
+            diagram[f"{updates} updates"] = (
+                timed[plane],
+                {str(network): values[plane].mean(1) for network, values in gaps.items()},
+            )
         places = [(self.chosen[i].gamma, self.chosen[i].amplitude) for i in plane]
         return {
             f"JEPA - MAE of the linear probe on noisy {self.images} images, in points: trained networks (mean of {self.seeds} seeds, bars: "

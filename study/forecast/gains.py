@@ -5,6 +5,7 @@ All are of balanced networks as wide as their inputs (theory, section 1). Shapes
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,8 +108,12 @@ def forecasts_of(
     eps: float,
 ) -> dict[str, Callable[[], NDArray]]:
     """By name, what makes the gains [T, f] of the known features; `seen` reads them off encoders."""
+
+    def in_width(m: int) -> NDArray:
+        return seen(by_flow(objective, at, moments, depth, eps, m))
+
     return {
         "modes": lambda: modes(objective, at, known.lam.numpy(), known.rho.numpy(), depth, eps),
         "principal": lambda: seen(along_principal(objective, at, moments, depth, eps)),
-        **{f"flow-{m}": lambda m=m: seen(by_flow(objective, at, moments, depth, eps, m)) for m in widths},
+        **{f"flow-{m}": partial(in_width, m) for m in widths},
     }

@@ -5,11 +5,12 @@ from typing import Any
 
 from datamodules import SourcePairs
 from study.forecast import timed
-from study.forecast.end_state import Whitened
+from study.forecast.end_state import EndState, Whitened
 from study.forecast.moments import Blocks
 from study.forecast.probe import Probed, ProbeForecast
 from study.forecast.run import ForecastRun, Row
 from study.forecast.timed import Training
+from study.theory.flow import Objective
 
 ALL = "all"  # labels
 END, TIMED = "end", "timed"
@@ -33,17 +34,18 @@ class Lengths(ForecastRun):
     def rows(self, data: SourcePairs, options: dict[str, Any]) -> Iterator[Row]:
         k, depth, D, A = options["k"], options["depth"], *data.directions()["distractor"]
         moments = Whitened(Blocks.streamed(data).moments())
-        ends = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
+        ends: dict[Objective, EndState] = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
         probe = ProbeForecast(data, labels=options["labels"])
         known = D[0], A
-        found = probe.of({name: end.encoder for name, end in ends.items()} | {"pca": moments.principal(k)}) + probe.raw()
+        encoders = {str(name): end.encoder for name, end in ends.items()} | {"pca": moments.principal(k)}
+        found = probe.of(encoders) + probe.raw()
         yield from probed(END, 0, probe.all, found)
         for name, end in ends.items():
             yield Row(metric(END, name, "share"), 0, 0.0, end.share(moments.moments.Sxx, *known))
         same = {name: options[name] for name in ("depth", "eps", "momentum")}
         for updates in options["lengths"]:
             training = Training(**same, rates=tuple(options["rates"]), updates=updates, batch=data.batch, seed=data.seeds[0])
-            for name in ("jepa", "mae"):
+            for name in ends:
                 curve = timed.forecast(name, moments.moments, ends[name], training, probe, known, [updates])
                 last, time = curve.last, curve.rate * updates / (1 - training.momentum)
                 yield from probed(TIMED, updates, probe.all, last.probes, time)

@@ -85,7 +85,7 @@ def test_cells_differ_and_span_the_correlations_of_the_distractor():
     ],
 )
 def test_impossible_options_are_refused(options, line):
-    with pytest.raises(ValueError, match="must be|no effect") as refused:
+    with pytest.raises(ValueError, match=r"must be|no effect") as refused:
         EXPERIMENTS["forecast"](**options)
     assert line in str(refused.value)
 
