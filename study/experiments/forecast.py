@@ -5,7 +5,7 @@ gives, from second moments alone and before anything is trained, ranks that of t
 is at most 4 points off on average: for deep linear encoders and for ReLU MLPs, at two lengths of training.
 Command: study run forecast [--images parquet --root FOLDER]
 Expected: the end state has the same sign and is far off at high gamma, where no training of this length comes near it.
-Time: estimated at half an hour on 2 CPU cores.
+Time: one cell took 145 s on one core of CIFAR-10; all are estimated at 40 to 60 minutes on 2 CPU cores.
 
 A cell is a distractor and a pairing. The forecast has a seed of its own, and chooses its rate as the trainings do: at each length, for
 each objective, encoder and cell, over the same grid and by the validation probe, on a seed of their own. One forecast, of the deep
@@ -101,7 +101,7 @@ class Forecast(ImageExperiment):
 
     free = (*ImageExperiment.free, "networks")
     name = "forecast"
-    expected = f"{len(CELLS)} forecasts and {16 * len(CELLS)} runs of 3 networks, an estimated half hour on 2 cores"
+    expected = f"{len(CELLS)} forecasts and {16 * len(CELLS)} runs of 3 networks, an estimated 40 to 60 min on 2 cores"
     updates: int = 500
     rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4)
     seeds: int = 3
