@@ -1,5 +1,7 @@
 """Means and intervals over seeds."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv, stdtrit  # scipy.stats has these, and takes a second to import
@@ -26,3 +28,20 @@ def binomial(successes: int, trials: int) -> tuple[float, float]:
     low = betaincinv(successes, trials - successes + 1, 0.025) if successes else 0.0
     high = betaincinv(successes + 1, trials - successes, 0.975) if successes < trials else 1.0
     return float(low), float(high)
+
+
+def rank_correlation(a: NDArray, b: NDArray) -> NDArray:
+    """Spearman's, along the last axis; 0 where one side is constant."""
+    from scipy.stats import rankdata
+
+    x, y = (ranks - ranks.mean(-1, keepdims=True) for ranks in (rankdata(v, axis=-1) for v in (a, b)))
+    size = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
+    return (x * y).sum(-1) / np.where(size > 0, size, 1)
+
+
+def resampled(statistic: Callable[..., NDArray], *columns: NDArray, draws: int = 2000) -> tuple[float, float, float]:
+    """A statistic along the last axis of columns [n] of the same rows, and its 95 % bootstrap interval (percentiles) over rows."""
+    n = len(columns[0])
+    rows = np.random.default_rng(0).integers(n, size=(draws, n))
+    low, high = np.quantile(statistic(*(column[rows] for column in columns)), [0.025, 0.975])
+    return float(statistic(*columns)), float(low), float(high)

@@ -124,13 +124,20 @@ class ImageExperiment(TrainingExperiment):
 
     def data(self, kind: "Kind", amplitude: float, pairing: dict[str, Any], seeds: list[int], updates: int) -> dict[str, Any]:
         """Noisy images, as a configuration."""
-        noise = {
-            "kind": kind,
-            "directions": self.directions,
-            "amplitude": amplitude,
-            "gamma": self.gamma,
-            "sigma": self.sigma,
-        }
+        return self.pairs(kind, self.directions, amplitude, self.gamma, pairing, seeds, updates)
+
+    def pairs(
+        self,
+        kind: "Kind",
+        directions: int,
+        amplitude: float,
+        gamma: float,
+        pairing: dict[str, Any],
+        seeds: list[int],
+        updates: int,
+    ) -> dict[str, Any]:
+        """The same with any distractor."""
+        noise = {"kind": kind, "directions": directions, "amplitude": amplitude, "gamma": gamma, "sigma": self.sigma}
         return {
             "class_path": "datamodules.SourcePairs",
             "init_args": {

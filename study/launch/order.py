@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from study import naming, outside
+from study.forecast.run import ForecastRun
 from study.launch.parts import split
 from study.running.failed import failure
 from study.running.integration import Integration
@@ -44,4 +45,4 @@ def carry_out(made: dict[str, Any]) -> dict[str, Any] | None:
 
 def resumes(made: dict[str, Any]) -> bool:
     """Whether the run goes on where it was interrupted, and does not start again."""
-    return not issubclass(outside.resolve(made["kind"]), Integration)
+    return not issubclass(outside.resolve(made["kind"]), (Integration, ForecastRun))

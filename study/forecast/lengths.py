@@ -1,0 +1,60 @@
+"""By how much JEPA's probe will be ahead of MAE's: at the end, and after trainings of several lengths."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from datamodules import SourcePairs
+from study.forecast import timed
+from study.forecast.end_state import EndState, Whitened
+from study.forecast.moments import Blocks
+from study.forecast.probe import Probed, ProbeForecast
+from study.forecast.run import ForecastRun, Row
+from study.forecast.timed import Training
+from study.theory.flow import Objective
+
+ALL = "all"  # labels
+END, TIMED = "end", "timed"
+
+
+def metric(state: str, objective: str, of: str) -> str:
+    """Name in the table: of the end state or the timed forecast, "share", "rate", "reached" or a number of labels."""
+    return f"forecast/{state}/{objective}/{of}"
+
+
+class Lengths(ForecastRun):
+    """The forecast options k, depth, eps, momentum and rates are those of Training, and `lengths` the numbers of updates; each length has
+    the rate that suits it best. `labels` are numbers of labels beside all.
+
+    The table has, at step 0 for the end state and at each length: probe accuracies, the distractor's share, and of the timed forecast the
+    rate and the share of the end state's span that is reached; probes of raw inputs and principal components at step 0.
+    """
+
+    options = frozenset({"k", "depth", "eps", "momentum", "rates", "lengths", "labels"})
+
+    def rows(self, data: SourcePairs, options: dict[str, Any]) -> Iterator[Row]:
+        k, depth, D, A = options["k"], options["depth"], *data.directions()["distractor"]
+        moments = Whitened(Blocks.streamed(data).moments())
+        ends: dict[Objective, EndState] = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
+        probe = ProbeForecast(data, labels=options["labels"])
+        known = D[0], A
+        encoders = {str(name): end.encoder for name, end in ends.items()} | {"pca": moments.principal(k)}
+        found = probe.of(encoders) + probe.raw()
+        yield from probed(END, 0, probe.all, found)
+        for name, end in ends.items():
+            yield Row(metric(END, name, "share"), 0, 0.0, end.share(moments.moments.Sxx, *known))
+        same = {name: options[name] for name in ("depth", "eps", "momentum")}
+        for updates in options["lengths"]:
+            training = Training(**same, rates=tuple(options["rates"]), updates=updates, batch=data.batch, seed=data.seeds[0])
+            for name in ends:
+                curve = timed.forecast(name, moments.moments, ends[name], training, probe, known, [updates])
+                last, time = curve.last, curve.rate * updates / (1 - training.momentum)
+                yield from probed(TIMED, updates, probe.all, last.probes, time)
+                assert last.share is not None
+                for of, value in (("share", last.share), ("rate", curve.rate), ("reached", last.reached)):
+                    yield Row(metric(TIMED, name, of), updates, time, value)
+
+
+def probed(state: str, step: int, every: int, probes: Sequence[Probed], time: float = 0.0) -> Iterator[Row]:
+    """Accuracies; that on all labels, of which there are `every`, by that name."""
+    for p in probes:
+        yield Row(metric(state, p.name, ALL if p.labels == every else str(p.labels)), step, time, p.accuracy)
