@@ -137,7 +137,7 @@ def test_another_process_finds_the_modules_that_its_parent_finds_and_not_those_o
     Path("models").mkdir()
     Path("models", "__init__.py").touch()
     sys.path.append("/nowhere/appended")
-    ask = "import importlib.util, sys; print(importlib.util.find_spec('models').origin, sys.path[-1])"
+    ask = "import importlib.util, sys; print(importlib.util.find_spec('models').origin, *sys.path)"
     command, variables = [sys.executable, "-c", ask], os.environ | {"PYTHONPATH": ""}
     here, there = (
         subprocess.run(command, capture_output=True, text=True, env=variables | more, check=True).stdout.split()
