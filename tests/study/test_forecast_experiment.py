@@ -29,7 +29,7 @@ def test_forecasts_and_trained_networks_are_compared_at_both_lengths(executed):
     assert {c["id"] for c in claims} == expected
     assert {c["verdict"] for c in claims} == {"measurement"}, "these are not the conditions of the claims"
     assert all(c["low"] <= c["measured"] <= c["high"] and c["n"] == 2 for c in claims)
-    page = (executed / "report" / "index.html").read_text()
+    page = (executed / "report" / "experiments" / "forecast.html").read_text()
     assert page.count("<svg") == 2 and "all cells, 300 labels, the end state" in page
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from lightning import Trainer
 from noisy import noisy
 
 from models import MLP, Learner, StopGradient
@@ -30,6 +31,7 @@ def test_the_forecast_of_an_encoder_is_what_the_observer_measures(data, forecast
     encoder = MLP(192, [12], 10, seeds=[3])
     observer = Probe(labels=[100], **COUNTS)
     learner = Learner(encoder, StopGradient())
+    learner.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_model_summary=False)
     expected = observer.prepare(learner, data)
     W = (encoder.layers[1] @ encoder.layers[0]).detach()[0]
     few, full = forecast.of({"random": W})

@@ -63,7 +63,7 @@ def test_networks_and_forecasts_are_compared_on_the_page(tmp_path):
     names = ("flow", "flow-over-modes", "principal-over-modes")
     assert {c["id"] for c in claims} == {f"learning_curves/builtin/{name}-{o}" for name in names for o in ("jepa", "mae")}
     assert {c["verdict"] for c in claims} == {"measurement"}
-    page = (tmp_path / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "experiments" / "learning_curves.html").read_text()
     assert "flow-48" in page and "seconds per data set" in page and page.count("<svg") == 1
 
 
