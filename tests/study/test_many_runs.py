@@ -140,7 +140,14 @@ def test_processes_at_once_compute_what_one_does(runs, at_once, monkeypatch):
     assert made[0].section and not made[1].section
 
 
-@pytest.mark.parametrize("harm", [lambda path: path.write_bytes(b"x"), Path.unlink, lambda path: (path.unlink(), path.mkdir())])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: path.write_bytes(b"x"),
+        pytest.param(Path.unlink, marks=pytest.mark.slow),
+        pytest.param(lambda path: (path.unlink(), path.mkdir()), marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_damaged_is_named_by_processes_at_once(runs, at_once, harm, capfd):
     table = next(iter(store.records(runs)[1].runs.values())) / "metrics.parquet"
     harm(table)

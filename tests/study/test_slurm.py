@@ -125,8 +125,9 @@ def test_cancelled_jobs_stay_cancelled_and_are_reported(slurm, launch, runs, cap
     assert "2 failed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_training_on_two_nodes_is_requeued_and_equals_one_process(slurm, runs, tmp_path):
-    """By DDP, with the command of docs/resume.md."""
+    """By DDP, with the command of docs/resume.md. 90 s: python -m pytest tests/study/test_slurm.py -k two_nodes"""
     config = run("r", updates=2000).config
     made = Training("fit", "run", config)
     folder, log = made.folder(runs), tmp_path / "job.log"

@@ -62,7 +62,9 @@ def test_a_training_is_done_with_closed_outputs(closed, tmp_path):
     assert list(tmp_path.rglob("done"))
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [pytest.param("<&-", marks=pytest.mark.slow), pytest.param(">&-", marks=pytest.mark.slow), "2>&-", "<&- >&- 2>&-"]
+)
 def test_outputs_can_be_closed(closed, finished):
     code, out, err = process("report", "--out", finished, shell=closed)
     assert (code, err) == (0, "")
@@ -117,7 +119,9 @@ def test_a_name_that_is_not_utf_8_is_honoured(finished, tmp_path):
     assert (out / "report" / "index.html").exists()
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["status", "--help"], ["claims"], ["report"]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["--help"], ["status", "--help"], ["claims"], pytest.param(["report"], marks=pytest.mark.slow)]
+)
 def test_python_without_docstrings_and_asserts_says_the_same(arguments, finished):
     arguments = [*arguments, *(["--out", finished] if arguments[0] in ("claims", "report") else [])]
     assert process(*arguments, PYTHONOPTIMIZE="2") == process(*arguments)
