@@ -1,6 +1,5 @@
 """Arrays as files: vectors, images, or windows of recordings."""
 
-import zipfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from datamodules import memory
-from datamodules.messages import printable, reason, say
+from datamodules.messages import printable, say
 from datamodules.order import held_out
 from datamodules.seen import look
+from datamodules.sources import archive
 from datamodules.sources.source import Source
 from datamodules.sources.windows import Windows
 from datamodules.splits import Split
@@ -91,21 +91,13 @@ def _read(root: Path, seen: tuple, window: int | None) -> dict[str, np.ndarray]:
         ValueError: one line that says what was found and what was expected.
     """
     where = printable(root)
-    try:
-        found = np.load(root, mmap_mode="c", allow_pickle=False)  # what is written to it reaches no file
-        if isinstance(found, np.ndarray):
-            arrays, others = {"x": found}, []
+    arrays, others = archive.read(root, (*NAMES, "y"), EXPECTED)
+    if (y := arrays.pop("y", None)) is not None:
+        if "labels" not in arrays and y.ndim == 1:
+            arrays["labels"] = y
+            say(f"{where}: y has one value for each sample and is taken for their labels")
         else:
-            with found:
-                arrays = {name: found[name] for name in NAMES if name in found}
-                if "labels" not in found and "y" in found and found["y"].ndim == 1:
-                    arrays["labels"] = found["y"]
-                    say(f"{where}: y has one value for each sample and is taken for their labels")
-                others = sorted(set(found) - set(NAMES) - ({"y"} if "labels" in arrays else set()))
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        # numpy's words advise to load it without protection.
-        why = "holds Python objects, which can run code" if "pickle" in str(error) or "bject" in str(error) else reason(error)
-        raise ValueError(f"{where}: cannot be read ({why}); {EXPECTED}") from error
+            others = sorted([*others, "y"])
     if "x" not in arrays:
         raise ValueError(f"{where}: holds {printable(', '.join(others) or 'nothing', 80)}; {EXPECTED}")
     if others:

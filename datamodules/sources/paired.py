@@ -7,9 +7,10 @@ import numpy as np
 import torch
 
 from datamodules import memory
-from datamodules.messages import printable, reason
+from datamodules.messages import printable
 from datamodules.order import held_out
 from datamodules.seen import look
+from datamodules.sources import archive
 from datamodules.sources.source import Source
 from datamodules.splits import Split
 
@@ -79,11 +80,9 @@ class Paired(Source):
 def _read(root: Path, seen: tuple) -> dict[str, np.ndarray]:
     """Raises ValueError: one line that says what was found and what was expected."""
     where = printable(root)
-    try:
-        with np.load(root, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in ("x", "y", "labels") if name in found}
-    except Exception as error:  # a damaged archive raises many kinds
-        raise ValueError(f"{where}: cannot be read ({reason(error)}); {EXPECTED}") from error
+    arrays, others = archive.read(root, ("x", "y", "labels"), EXPECTED)
+    if not {"x", "y"} <= arrays.keys():
+        raise ValueError(f"{where}: holds {printable(', '.join(sorted([*arrays, *others])) or 'nothing', 80)}; {EXPECTED}")
     x, y = arrays["x"], arrays["y"]
     if x.ndim < 2 or x.shape != y.shape or x.dtype.kind not in "biuf" or y.dtype.kind not in "biuf" or not x.size:
         raise ValueError(f"{where}: x is {x.dtype} {list(x.shape)} and y is {y.dtype} {list(y.shape)}; {EXPECTED}")
