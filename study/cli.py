@@ -203,11 +203,17 @@ def study_spectrum(arguments: list[str]) -> int:
 
     parser = parser_of("spectrum")
     parser.add_argument("data", type=str, help="folder of pictures or *.parquet, .npy, .npz, builtin, cifar10, cifar100, stl10")
-    parser.add_function_arguments(spectrum, skip={"data", "change"})
+    parser.add_function_arguments(spectrum, skip={"data", "change", "lift"})
+    parser.add_argument("--lift", type=str | None, default=None, help="forecast end states behind a frozen network too: random, "
+                        "timm:NAME, or a checkpoint of `study run` or `study fit`")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--out", type=Folder(), default=None, help="folder of a page, spectrum.html")
     options = vars(parser.parse_args(arguments))
     as_json, out = options.pop("json"), options.pop("out")
+    if options["lift"] is not None and Path(options["lift"]).exists():
+        from study.probing import read
+
+        options["lift"] = read(Path(options["lift"]), None, {}, [])[0].encoder
     found = spectrum(**options, change=out is not None)
     if out is not None:
         from study.forecast import page
@@ -274,7 +280,9 @@ def study_reproduce(arguments: list[str]) -> int:
 def study_bench(arguments: list[str]) -> int:
     """Speed against other ways to do the same work: study bench [NAME]; all of them without a name."""
     parser = parser_of("bench")
-    parser.add_argument("name", type=str, nargs="?", default=None, help="stacks, pixels, trainer, observers, times or scaling")
+    parser.add_argument(
+        "name", type=str, nargs="?", default=None, help="stacks, pixels, trainer, observers, times, scaling or spectrum"
+    )
     parser.add_argument("--json", action="store_true", help="print as JSON")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     options = parser.parse_args(arguments)

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from study.bench.base import Row
 
-NAMES = ("stacks", "pixels", "trainer", "observers", "times", "scaling")
+NAMES = ("stacks", "pixels", "trainer", "observers", "times", "scaling", "spectrum")
 
 
 def benchmark(name: str) -> Callable[[str], list[Row]]:

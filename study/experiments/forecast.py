@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,8 +34,8 @@ from study.theory.flow import Objective
 if TYPE_CHECKING:
     from datamodules.noise import Kind
 
-Network = Literal["linear", "mlp"]
-State = Literal["end", "timed"]
+Network = str  # linear or mlp; of study.experiments.lift convolution or vit
+State = str  # end, timed, or of study.experiments.lift lifted-<network>
 FEW = 300  # labels beside all
 LABELS = {"all": TEST, str(FEW): f"{TEST}-{FEW}"}  # the metric of trained networks by labels
 SHARE = "distractor/share"
@@ -109,12 +109,14 @@ class Forecast(ImageExperiment):
     networks: tuple[Network, ...] = ("linear", "mlp")
     cells: int = len(CELLS)
 
+    possible: ClassVar[tuple[str, ...]] = tuple(ENCODERS)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("cells", self.cells, least=2, most=len(CELLS))
         check_count("short", self.short, most=self.updates - 1)
-        if not self.networks or not set(self.networks) <= set(ENCODERS) or len(set(self.networks)) < len(self.networks):
-            raise ValueError(f"networks must be of {', '.join(ENCODERS)}, each once, found {list(self.networks)}")
+        if not self.networks or not set(self.networks) <= set(self.possible) or len(set(self.networks)) < len(self.networks):
+            raise ValueError(f"networks must be of {', '.join(self.possible)}, each once, found {list(self.networks)}")
         for name in ("directions", "amplitude", "gamma"):
             if getattr(self, name) != getattr(type(self), name):
                 raise ValueError(f"{name} = {getattr(self, name):g} has no effect, as the cells fix it; leave it out")
@@ -122,6 +124,11 @@ class Forecast(ImageExperiment):
     @property
     def lengths(self) -> tuple[int, int]:
         return self.short, self.updates
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """What is forecast of each cell."""
+        return ("timed", "end", *(f"lifted-{name}" for name in self.lifts))
 
     @property
     def chosen(self) -> Sequence[Cell]:
@@ -132,6 +139,22 @@ class Forecast(ImageExperiment):
         pairing = {"class_path": f"datamodules.pairings.{cell.pairing.title()}"}
         return self.pairs(*cell[:4], pairing, seeds, updates)
 
+    @property
+    def lifts(self) -> dict[str, Any]:
+        """Frozen networks on whose features end states are forecast too, as configurations."""
+        return {}
+
+    def model(self, objective: Objective, network: Network, rates: list[float], inits: list[int]) -> dict[str, Any]:
+        """What is trained, as a configuration."""
+        inputs = math.prod(self.made.shape)
+        options = ENCODERS[network] | {"inputs": inputs, "features": min(ENCODERS[network]["features"], inputs), "seeds": inits}
+        return {
+            "encoder": {"class_path": "models.MLP", "init_args": options},
+            "objective": {"class_path": TARGETS[objective]},
+            "lr": rates,
+            "momentum": 0.9,
+        }
+
     def forecast(self, cell: Cell) -> Run:
         from study.forecast.lengths import Lengths
 
@@ -141,9 +164,10 @@ class Forecast(ImageExperiment):
             "depth": len(like["hidden"]) + 1,
             "eps": like["eps"],
             "momentum": 0.9,
-            "rates": list(self.rates),
+            "rates": list(Forecast.rates if self.lifts else self.rates),
             "lengths": list(self.lengths),
             "labels": [FEW],
+            "lifts": self.lifts,
         }
         config = {"data": self.of(cell, [TUNING_SEED], self.updates), "forecast": options}
         return Lengths(self.name, f"forecast-{cell.name}", config)
@@ -160,16 +184,9 @@ class Forecast(ImageExperiment):
         inits: list[int],
         data: list[int],
     ) -> Run:
-        inputs = math.prod(self.made.shape)
-        options = ENCODERS[network] | {"inputs": inputs, "features": min(ENCODERS[network]["features"], inputs), "seeds": inits}
         config = {
             "trainer": {"accelerator": self.device, "callbacks": observers + self.further(updates)},
-            "model": {
-                "encoder": {"class_path": "models.MLP", "init_args": options},
-                "objective": {"class_path": TARGETS[objective]},
-                "lr": rates,
-                "momentum": 0.9,
-            },
+            "model": self.model(objective, network, rates, inits),
             "data": self.of(cell, data, updates),
         }
         from study.running.training import Training
@@ -191,7 +208,7 @@ class Forecast(ImageExperiment):
                         make = partial(self.run, cell, objective, network, updates)
                         probe: dict[str, Any] = {"class_path": "study.observers.Probe", "init_args": {"every": updates}}
                         choosing = {**probe, "init_args": probe["init_args"] | {"test": None}}
-                        judging = {**probe, "init_args": probe["init_args"] | {"labels": [FEW], "raw": False}}
+                        judging = {**probe, "init_args": probe["init_args"] | {"labels": [FEW], "baselines": []}}
                         share = {"class_path": "study.observers.Distractor", "init_args": {"every": updates}}
                         yield from self.tuned(
                             role(cell, objective, network, updates), partial(make, [choosing]), partial(make, [judging, share])
@@ -205,7 +222,7 @@ class Forecast(ImageExperiment):
         return 100 * (np.stack(jepa) - np.stack(mae))
 
     def predicted(self, results: Results, state: State, updates: int, labels: str = "all") -> NDArray:
-        """The same of the forecast, [cells]; of the end state at any length."""
+        """The same of the forecast, [cells]; of end states at any length."""
         step = updates if state == "timed" else 0
         found = [results[f"forecast-{cell.name}"] for cell in self.chosen]
         jepa, mae = (np.array([at(r, f"forecast/{state}/{o}/{labels}", step) for r in found]) for o in TARGETS)
@@ -246,10 +263,12 @@ class Forecast(ImageExperiment):
     def reported(self, results: Results) -> list[dict[str, Any]]:
         end = self.predicted(results, "end", 0)
         timed = {updates: self.predicted(results, "timed", updates) for updates in self.lengths}
+        behind = {name: self.predicted(results, f"lifted-{name}", 0) for name in self.lifts}
         gaps = {name: (self.measured(results, network, n), n) for name, network, n in self.columns()}
         rows = []
         for i, cell in enumerate(self.chosen):
             row = {"JEPA - MAE, points": cell.label, "end state": f"{end[i]:+.1f}"}
+            row |= {f"end state behind {name}": f"{values[i]:+.1f}" for name, values in behind.items()}
             row |= {f"forecast, {n} updates": f"{values[i]:+.1f}" for n, values in timed.items()}
             row |= {name: spread(values[i], 1) for name, (values, _) in gaps.items()}
             off = [name for name, (values, n) in gaps.items() if abs(values[i].mean() - timed[n][i]) > NEAR]
@@ -263,7 +282,7 @@ class Forecast(ImageExperiment):
             )
             rows.append(row)
         return rows + [
-            self.summed(results, list(rows[0]), labels, state) for labels in self.labels(results) for state in ("timed", "end")
+            self.summed(results, list(rows[0]), labels, state) for labels in self.labels(results) for state in self.states
         ]
 
     def labels(self, results: Results) -> list[str]:
@@ -274,7 +293,7 @@ class Forecast(ImageExperiment):
     def summed(self, results: Results, columns: Sequence[str], labels: str, state: State) -> dict[str, Any]:
         """A last row of the table, on all cells."""
         row = dict.fromkeys(columns, "")
-        of = "the end state" if state == "end" else "the timed forecast"
+        of = {"end": "the end state", "timed": "the timed forecast"}.get(state, f"the end state behind {state.split('-')[-1]}")
         row[columns[0]] = f"all cells, {labels} labels, {of}: rank correlation; mean error; wrong signs where the sign is known"
         for name, network, updates in self.columns():
             gaps, forecast = (

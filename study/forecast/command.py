@@ -9,9 +9,11 @@ from datamodules import SourcePairs
 from datamodules.messages import printable
 from datamodules.noise import Distractor, Kind, White
 from datamodules.sources import Paired
+from models import Encoder
 from study.forecast import forecast
 from study.forecast.data import Asked, Pairings
 from study.forecast.forecast import Forecast
+from study.forecast.lift import TIMM, WIDTHS, pretrained, random
 from study.forecast.masks import Mask
 from study.forecast.probe import NUMBERS
 from study.forecast.timed import Training
@@ -41,6 +43,9 @@ def spectrum(
     count: int = 100_000,
     seed: int = 0,
     change: bool = False,
+    lift: str | Encoder | None = None,
+    widths: Sequence[int] = WIDTHS,
+    train: bool = False,
 ) -> Forecast:
     """What JEPA and MAE will learn of pairs, in which order, and what a linear probe will read, before anything is trained.
 
@@ -79,6 +84,10 @@ def spectrum(
         count: pairs at most.
         seed: of noise, crops and initial weights.
         change: forecast the end states under other amplitudes and correlations of the distractor too, as the page does.
+        lift: forecast end states behind a frozen network too: random for the convolution that would be trained, as it starts, timm:NAME
+            for a network of timm with its published weights, or in Python any models.Encoder.
+        widths: of the random network.
+        train: train small networks on the pairs too, linear and ReLU ones by JEPA and MAE.
 
     Raises:
         ValueError: one line: no such data, or an option that is impossible for them.
@@ -93,8 +102,24 @@ def spectrum(
     pairs, mask = asked.pairs(data)
     eps = 0.6**depth
     training = Training(depth, eps, rates=(), updates=updates, seed=seed) if updates else None
-    found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change)
+    frozen = None if lift is None else named(lift, pairs.source.shape, seed, widths)
+    found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change, lift=frozen, train=train)
     return replace(found, about=described(str(data), pairs, asked, mask))
+
+
+def named(lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int]) -> tuple[str, Encoder]:
+    """A frozen network and its name.
+
+    Raises:
+        ValueError: there is none of this name, or it does not take such samples.
+    """
+    if isinstance(lift, Encoder):
+        return f"of {lift.features:,} features that was given", lift
+    if lift == "random":
+        return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths)
+    if lift.startswith(TIMM):
+        return lift, pretrained(lift.removeprefix(TIMM), shape)
+    raise ValueError(f"lift must be random, {TIMM}NAME or a checkpoint, found {printable(lift)}")
 
 
 def described(data: str, pairs: SourcePairs, asked: Asked, mask: Mask | None) -> str:

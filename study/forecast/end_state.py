@@ -1,6 +1,6 @@
 """What JEPA and MAE of k features end in, in closed form from second moments (theory, section 7).
 
-Shapes: d inputs, r dimensions in which x varies, k features.
+Shapes: d inputs, r dimensions in which x varies, p numbers that are predicted, k features.
 """
 
 from dataclasses import dataclass
@@ -69,15 +69,25 @@ class Whitened:
         return EndState(features, (features.directions * features.rho.clamp(min=0) ** depth).mT.contiguous())
 
     def mae(self, k: int, depth: int) -> EndState:
-        """Reduced-rank regression of y on x: with M = Syx Sxx^{-1}, the k leading right singular vectors of M Sxx^{1/2}, and for the
-        encoder W^T W = (M_k^T M_k)^{L/(L+1)}, which is what balanced weights end in.
+        """`regression` on x of y, with its features.
 
         Raises:
             ValueError: k is beyond the rank.
         """
-        strength, vectors = self._top(self.cross_dr.mT @ self.cross_dr, k)
+        vectors, encoder = self.regression(self.moments.Syx, k, depth)
+        return EndState(self._features(vectors), encoder)
+
+    def regression(self, Syx: Float[Tensor, "p d"], k: int, depth: int) -> tuple[Float[Tensor, "r k"], Float[Tensor, "k d"]]:
+        """Reduced-rank regression on x of what has the covariance Syx with it: with M = Syx Sxx^{-1}, the k leading right singular vectors
+        of M Sxx^{1/2}, and an encoder W with W^T W = (M_k^T M_k)^{L/(L+1)}, which is what balanced weights end in.
+
+        Raises:
+            ValueError: k is beyond the rank.
+        """
+        cross_pr = Syx @ self.root_dr
+        strength, vectors = self._top(cross_pr.mT @ cross_pr, k)
         left, size, _ = torch.linalg.svd(self.root_dr @ (vectors * strength.clamp(min=0).sqrt()), full_matrices=False)
-        return EndState(self._features(vectors), (left * size ** (depth / (depth + 1))).mT.contiguous())
+        return vectors, (left * size ** (depth / (depth + 1))).mT.contiguous()
 
     def principal(self, k: int) -> Float[Tensor, "k d"]:
         """The directions of highest variance, orthonormal."""

@@ -10,15 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules import Moments, SourcePairs
+from models import Encoder
 from study.forecast import timed
 from study.forecast.change import Cell, changed
 from study.forecast.end_state import EndState, Whitened, times
 from study.forecast.estimate import Estimate, estimated
+from study.forecast.lift import Lifted, lifted
 from study.forecast.masks import Mask
 from study.forecast.moments import Blocks, union
 from study.forecast.patterns import patterns
 from study.forecast.probe import COUNTS, NUMBERS, Probed, ProbeForecast, random_projection
 from study.forecast.timed import Training
+from study.forecast.trained import Network, all_trained
 from study.theory.flow import Objective
 
 if TYPE_CHECKING:
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
 Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part is spoken of
+
+
+def points(gap: tuple[float, float, float]) -> str:
+    """A difference and 95 % of it, in points."""
+    value, low, high = (100 * part for part in gap)
+    return f"{value:+.1f} points, 95 %: {low:+.1f} to {high:+.1f}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,8 @@ class Forecast:
     shape: tuple[int, ...] = ()  # of a sample
     patterns: dict[str, Tensor] = field(default_factory=dict)  # study.forecast.patterns
     change: list[Cell] = field(default_factory=list)  # under other noise, where asked for
+    lifted: Lifted | None = None  # on the features of a frozen network, where one was given
+    trained: dict[Network, dict[Objective, Probed]] = field(default_factory=dict)  # networks that were trained, where asked for
 
     @property
     def verdict(self) -> Verdict:
@@ -82,6 +93,7 @@ class Forecast:
         )
         made += [self._said(row) for row in self.rows[-1:] + self.rows[:1] * (len(self.rows) > 1)]
         made.append(" ".join(self._when()))
+        made += self._beside()
         limits = [*self.limits, "it is computed for deep linear networks, and says nothing certain of others"]
         made.append(f"What this does not cover: {'; '.join(limits)}.")
         return made
@@ -93,11 +105,8 @@ class Forecast:
             held = " and ".join(f"{100 * curve.last.reached:.0f} % of {name.upper()}'s" for name, curve in self.curves.items())
             made.append(f"This is after {self.curves['jepa'].last.update:,} updates, when the features hold {held} end state.")
             if self.rows:
-                gap, low, high = self.rows[-1].gap("-end")
-                made.append(
-                    f"At the end of long training, which may be out of reach, JEPA - MAE would be {100 * gap:+.1f} points (95 %: "
-                    f"{100 * low:+.1f} to {100 * high:+.1f})."
-                )
+                end = points(self.rows[-1].gap("-end"))
+                made.append(f"At the end of long training, which may be out of reach, JEPA - MAE would be {end}.")
         else:
             made.append(
                 "This is the end of long training; where values of rho hardly differ, no ordinary training comes near it."
@@ -108,8 +117,25 @@ class Forecast:
             )
         return made
 
+    def _beside(self) -> list[str]:
+        """What was forecast behind a frozen network, and what was measured."""
+        made = []
+        if self.lifted is not None:
+            labels = self.rows[-1].labels
+            at = {name: f"{100 * probed.accuracy:.1f}" for name, probed in self.lifted.at(labels).items()}
+            made.append(
+                f"Linear layers behind the frozen network {self.lifted.name} would end at JEPA {at['jepa']} % and MAE {at['mae']} % with "
+                f"{labels:,} labels (JEPA - MAE {points(self.lifted.gap(labels))}); its features as they are read {at['frozen']} %."
+            )
+        for network, of in self.trained.items():
+            read = " and ".join(f"{name.upper()} {100 * probed.accuracy:.1f} %" for name, probed in of.items())
+            made.append(
+                f"Trained as long on these pairs, one {network} network of each reads {read} (JEPA - MAE "
+                f"{points(of['jepa'].ahead_of(of['mae']))}, of the test samples alone)."
+            )
+        return made
+
     def _said(self, row: Row) -> str:
-        gap, low, high = row.gap()
         at = {name: f"{100 * row.probes[name].accuracy:.1f}" for name in row.probes}
         lead = {
             "jepa": "JEPA is ahead",
@@ -119,8 +145,7 @@ class Forecast:
         }[row.verdict()]
         return (
             f"With {row.labels:,} labels a linear probe would read JEPA {at['jepa']} %, MAE {at['mae']} %, raw inputs {at['raw']} %, as many "
-            f"principal components {at['pca']} %, random projections {at['random']} %. {lead} (JEPA - MAE {100 * gap:+.1f} points, 95 %: "
-            f"{100 * low:+.1f} to {100 * high:+.1f})."
+            f"principal components {at['pca']} %, random projections {at['random']} %. {lead} (JEPA - MAE {points(row.gap())})."
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -154,6 +179,8 @@ def spectrum(
     counts: dict[str, int] = COUNTS,
     mask: Mask | None = None,
     change: bool = False,
+    lift: tuple[str, Encoder] | None = None,
+    train: bool = False,
 ) -> Forecast:
     """The forecast for pairs of a source, a pairing and a noise, of data set 0.
 
@@ -168,12 +195,16 @@ def spectrum(
         counts: samples of each split that probes are fitted, chosen and judged on.
         mask: what is hidden of the samples.
         change: forecast the end states under other amplitudes and correlations of a distractor too.
+        lift: name and a frozen network, on whose features end states are forecast too.
+        train: train small networks as `training` says, and put what they read beside the forecast.
 
     Raises:
-        ValueError: k is beyond the rank, or both views are the same, so that every rho is 1.
+        ValueError: k is beyond the rank, or both views are the same, so that every rho is 1; lift or train without labels or with a
+            mask, or train without a training.
         ArithmeticError: the training diverges at every rate.
     """
     data.setup()
+    _check(data, training, mask, lift is not None, train)
     depth, eps = (depth, eps) if training is None else (training.depth, training.eps)
     blocks = Blocks.streamed(data, mask=mask)
     moments = Whitened(_told_apart(blocks.moments()))
@@ -214,7 +245,20 @@ def spectrum(
         shape=tuple(data.source.shape),
         patterns=patterns(moments.moments, ends["jepa"]),
         change=changed(data, union(blocks.clean), k, depth, mask) if change else [],
+        lifted=None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels),
+        trained=all_trained(data, k, training, probe) if train and training and probe else {},
     )
+
+
+def _check(data: SourcePairs, training: Training | None, mask: Mask | None, lift: bool, train: bool) -> None:
+    """Raises ValueError: what is asked for beside the forecast cannot be had of these pairs."""
+    for name, asked in (("lift", lift), ("train", train)):
+        if asked and mask is not None:
+            raise ValueError(f"{name} is not offered for masked pairs; leave --{name} out, or give another --pairing")
+        if asked and (data.classes is None or data.classes < 2):
+            raise ValueError(f"{name} compares linear probes, and there are no labels of two classes; leave --{name} out")
+    if train and training is None:
+        raise ValueError("train needs a length of training, found updates = 0; give --updates")
 
 
 def _told_apart(moments: Moments) -> Moments:

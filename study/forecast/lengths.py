@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from datamodules import SourcePairs
+from models import Encoder
+from study.arguments import made
 from study.forecast import timed
 from study.forecast.end_state import EndState, Whitened
+from study.forecast.lift import lifted
 from study.forecast.moments import Blocks
-from study.forecast.probe import Probed, ProbeForecast
+from study.forecast.probe import COUNTS, Probed, ProbeForecast
 from study.forecast.run import ForecastRun, Row
 from study.forecast.timed import Training
 from study.theory.flow import Objective
@@ -23,13 +26,14 @@ def metric(state: str, objective: str, of: str) -> str:
 
 class Lengths(ForecastRun):
     """The forecast options k, depth, eps, momentum and rates are those of Training, and `lengths` the numbers of updates; each length has
-    the rate that suits it best. `labels` are numbers of labels beside all.
+    the rate that suits it best. `labels` are numbers of labels beside all, `lifts` frozen encoders by name, as configurations.
 
     The table has, at step 0 for the end state and at each length: probe accuracies, the distractor's share, and of the timed forecast the
-    rate and the share of the end state's span that is reached; probes of raw inputs and principal components at step 0.
+    rate and the share of the end state's span that is reached; probes of raw inputs and principal components, and of the end states
+    behind each frozen encoder, at step 0.
     """
 
-    options = frozenset({"k", "depth", "eps", "momentum", "rates", "lengths", "labels"})
+    options = frozenset({"k", "depth", "eps", "momentum", "rates", "lengths", "labels", "lifts"})
 
     def rows(self, data: SourcePairs, options: dict[str, Any]) -> Iterator[Row]:
         k, depth, D, A = options["k"], options["depth"], *data.directions()["distractor"]
@@ -42,6 +46,11 @@ class Lengths(ForecastRun):
         yield from probed(END, 0, probe.all, found)
         for name, end in ends.items():
             yield Row(metric(END, name, "share"), 0, 0.0, end.share(moments.moments.Sxx, *known))
+        for name, config in options["lifts"].items():
+            behind = lifted(data, made(Encoder, config), name, k, depth, COUNTS, options["labels"])
+            yield from probed(f"lifted-{name}", 0, probe.all, behind.probes)
+            for objective, share in behind.shares.items():
+                yield Row(metric(f"lifted-{name}", objective, "share"), 0, 0.0, share)
         same = {name: options[name] for name in ("depth", "eps", "momentum")}
         for updates in options["lengths"]:
             training = Training(**same, rates=tuple(options["rates"]), updates=updates, batch=data.batch, seed=data.seeds[0])

@@ -51,6 +51,7 @@ def rendered(found: Forecast, command: str) -> str:
         order=order(found),
         k=len(found.estimate.rho),
         grid=_grid(found),
+        lifted=found.lifted,
     )
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules import Pairs, random
+from models import Encoder
 from study.observers.few import NUMBERS, fitted
 from study.observers.probe import Sample
 
@@ -68,16 +69,25 @@ class ProbeForecast:
         index: number of the data set.
         counts: samples of each split at most.
         labels: numbers of labels beside all; those that are not below the number of training samples are left out.
+        frozen: network whose features take the place of the samples.
 
     Raises:
         ValueError: the samples have no labels of two classes or more, or a number of labels is below 1.
     """
 
-    def __init__(self, data: Pairs, index: int = 0, counts: dict[str, int] = COUNTS, labels: Sequence[int] = NUMBERS) -> None:
+    def __init__(
+        self,
+        data: Pairs,
+        index: int = 0,
+        counts: dict[str, int] = COUNTS,
+        labels: Sequence[int] = NUMBERS,
+        frozen: Encoder | None = None,
+    ) -> None:
         if labels and min(labels) < 1:
             raise ValueError(f"labels must be at least 1 each, found {min(labels)}")
         sample = Sample.of(data, counts, torch.device("cpu"))
-        self.sample, self.inputs = sample, {split: x[index % len(x)] for split, x in sample.raw().items()}
+        samples = sample.raw() if frozen is None else sample.encoded(frozen)
+        self.sample, self.inputs = sample, {split: x[index % len(x)] for split, x in samples.items()}
         self.all = len(self.inputs["train"])
         self.numbers = [*(n for n in sorted(set(labels)) if n < self.all), self.all]
 

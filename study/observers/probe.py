@@ -1,7 +1,8 @@
 """Linear probe of the online features over training, with a random encoder, principal components and raw pixels beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,8 @@ from study.observers.observer import Observer
 from study.observers.principal import principal
 from study.observers.ridge import Ridge, fit
 from study.observers.views import Views
+
+Baseline = Literal["random", "pixels", "pca"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Probe(Observer):
         test: images to report; none leaves the test split unread, as whoever tunes should, and the baselines with it.
         labels: numbers of labels at which the final features are probed too, beside all (study.observers.few); those that are
             not below the number of training images are left out.
-        raw: whether raw pixels and their principal components are probed too, which are the same for all encoders of the same data.
+        baselines: of random, pixels and pca, which are the same for all trainings of the same encoder, or even of the same data.
     """
 
     def __init__(
@@ -90,12 +93,14 @@ class Probe(Observer):
         validation: int = 2000,
         test: int | None = 5000,
         labels: list[int] = [],  # noqa: B006 - LightningCLI shows the default; it is never changed
-        raw: bool = True,
+        baselines: list[Baseline] = ["random", "pixels", "pca"],  # noqa: B006
     ) -> None:
         super().__init__(every)
         if labels and min(labels) < 1:
             raise ValueError(f"labels must be at least 1 each, found {min(labels)}")
-        self.labels, self.raw = list(labels), raw
+        if wrong := set(baselines) - set(get_args(Baseline)):
+            raise ValueError(f"baselines must be of {', '.join(get_args(Baseline))}, found {min(wrong)!r}")
+        self.labels, self.baselines = list(labels), list(baselines)
         self.counts = {"train": train, "validation": validation} | ({} if test is None else {"test": test})
         for split, count in self.counts.items():
             if count < 1:
@@ -109,16 +114,21 @@ class Probe(Observer):
         self.initial: dict[str, Tensor] | None = None
         if learner.trainer.global_step or "test" not in self.counts:  # baselines are recorded once, at update 0
             return {}
-        self.initial = self.sample.encoded(learner.encoder)
-        baselines = {"random/features": self.initial}
-        if self.raw:
-            raw = self.sample.raw()
-            baselines |= {"pixels": raw, "pca": principal(raw, learner.encoder.features)}
         found: dict[str, Tensor] = {}
-        for name, features in baselines.items():
+        for name, features in self.baseline_features(learner.encoder):
             ridge = self.sample.fit(features)
             found |= {f"probe/{name}/noisy/validation": ridge.validation, **self.tested(f"probe/{name}", ridge, features)}
         return {metric: value.expand(learner.encoder.networks) for metric, value in found.items()}
+
+    def baseline_features(self, encoder: Encoder) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        """What is probed beside the trained encoder, by its place in metrics."""
+        if "random" in self.baselines:
+            self.initial = self.sample.encoded(encoder)
+            yield "random/features", self.initial
+        if {"pixels", "pca"} & set(self.baselines):
+            raw = self.sample.raw()
+            made = {"pixels": lambda: raw, "pca": lambda: principal(raw, encoder.features)}
+            yield from ((name, make()) for name, make in made.items() if name in self.baselines)
 
     def tested(self, name: str, ridge: Ridge, features: dict[str, Tensor]) -> dict[str, Float[Tensor, "N"]]:
         """The one look of these features at the test split: fitted on all labels, and on few."""

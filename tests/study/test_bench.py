@@ -10,7 +10,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.population import gradients, products, residual
 from study import bench, cli
-from study.bench import base, lightning_peer, linear_peers, observers, pixel_peer, pixels, scaling, stacks, times, trainer
+from study.bench import (
+    base,
+    lightning_peer,
+    linear_peers,
+    observers,
+    pixel_peer,
+    pixels,
+    scaling,
+    spectrum,
+    stacks,
+    times,
+    trainer,
+)
 from study.bench.base import Method, Peaks, Row, measure
 from study.bench.memory import Memory
 from study.bench.problem import Problem
@@ -122,6 +134,13 @@ def test_times_agree_with_the_formula():
     np.testing.assert_allclose(times.by_stack(modes, expected), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("work", list(spectrum.WORK))
+def test_what_scikit_learn_computes_is_the_same(work):
+    pytest.importorskip("sklearn", reason="pip install '.[bench]'")
+    here, there = (compute(spectrum.Task(2000, 12, 3)) for compute in spectrum.WORK[work])
+    np.testing.assert_allclose(abs(here), abs(there), rtol=0, atol=2e-4)  # components have no sign
+
+
 def test_every_benchmark_makes_rows(quick, monkeypatch):
     monkeypatch.setattr(pixels, "STACKS", (1,))
     made = {
@@ -130,6 +149,7 @@ def test_every_benchmark_makes_rows(quick, monkeypatch):
         "trainer": trainer.rows("cpu", (2, 4, 2)),
         "observers": observers.rows("cpu", (2, 1)),
         "scaling": scaling.rows("cpu", {"N": [(2, 4, 2), (4, 4, 2)]}, (50, 100)),
+        "spectrum": spectrum.rows("cpu", (600, 8, 2)),
     }
     for name, rows in made.items():
         assert {row.benchmark for row in rows} == {name}

@@ -1,0 +1,137 @@
+"""The forecast behind a frozen network, and the measurement beside a forecast."""
+
+import numpy as np
+import pytest
+import torch
+from noisy import noisy
+
+from datamodules import Moments
+from datamodules.pairings.pairing import MOMENTS
+from models import MLP, Learner, Stack, StopGradient
+from study.forecast import lift
+from study.forecast.command import named, spectrum
+from study.forecast.end_state import Whitened
+from study.forecast.probe import ProbeForecast
+from study.forecast.timed import Training
+from study.forecast.trained import all_trained
+from study.observers.extract import extract
+from study.observers.maps import overlap, whitened
+
+COUNTS = {"train": 1200, "validation": 400, "test": 800}
+SMALL = {"size": 8, "count": 2500, "directions": 20, "k": 16, "labels": [100]}
+
+
+@pytest.fixture(scope="module")
+def data():
+    made = noisy(size=8, count=2500, directions=20)
+    made.setup()
+    return made
+
+
+@pytest.fixture(scope="module")
+def frozen():
+    return lift.random([3, 8, 8], seed=3, widths=[16, 16])
+
+
+class Identity(torch.nn.Module):
+    """Features that are the inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return (x * self.scale).flatten(1)
+
+
+def close(found, expected):
+    return torch.allclose(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_moments_of_frozen_features_are_those_of_all_pairs_at_once(data, frozen):
+    clean = data.clean("train")[None]
+    x, y = data.noise.of(0).views(clean, clean, MOMENTS)
+    fx, fy, y = (extract(frozen, x)["features"][0], extract(frozen, y)["features"][0], y[0])
+    fx, fy, y = (part.double() - part.double().mean(0) for part in (fx, fy, y))
+    latent, cross = lift.moments(data, frozen)
+    n = len(fx)
+    assert latent.count == n
+    assert close(latent.Sxx, (fx.mT @ fx + fy.mT @ fy) / (2 * n))
+    assert close(latent.Syx, (fy.mT @ fx + fx.mT @ fy) / (2 * n))
+    assert close(cross, y.mT @ fx / n)
+
+
+def test_behind_the_identity_reconstruction_ends_where_it_ends_on_inputs(data):
+    latent, cross = lift.moments(data, Stack(Identity, [3, 8, 8]))
+    metric = torch.linalg.cholesky(latent.Sxx)[None]
+    on_inputs, behind = Whitened(latent).mae(12, 3).encoder, Whitened(latent).regression(cross, 12, 3)[1]
+    spans = [whitened(W.mT[None], metric) for W in (on_inputs, behind)]
+    assert float(overlap(spans[0].mT, spans[1])[0]) > 0.97  # of moments that differ by what y has beside x in one sample
+
+
+def test_linear_layers_behind_a_frozen_network_end_where_the_forecast_says(data, frozen):
+    """Trained on the exact moments of frozen features until nothing moves, JEPA holds the span of highest rho."""
+    latent, _ = lift.moments(data, frozen)
+    strongest = torch.linalg.eigh(latent.Sxx)[1][:, -16:]
+    parts = [strongest.mT @ S @ strongest for S in (latent.Sxx, latent.Syx, latent.Syy)]
+    moments = Moments(*(S / float(parts[0].trace()) * 16 for S in parts))
+    end = Whitened(moments).jepa(2, 2)
+    encoder = MLP(16, [16], 2, eps=0.05, seeds=[0], dtype="float64")
+    learner = Learner(encoder, StopGradient(), lr=0.05)
+    batch = {name: getattr(moments, name)[None] for name in ("Sxx", "Syx", "Syy")}
+    learner.advance((batch for _ in range(100_000)), learner.configure_optimizers(100_000))
+    W = extract(encoder, torch.eye(16, dtype=torch.float64)[None])["features"]
+    metric = torch.linalg.cholesky(moments.Sxx)[None]
+    assert float(overlap(whitened(W, metric).mT, whitened(end.encoder.mT[None], metric))[0]) > 0.98
+
+
+def test_behind_a_random_network_jepa_leaves_the_distractor_and_mae_keeps_it(data, frozen):
+    found = lift.lifted(data, frozen, "random", 16, 3, COUNTS, [100])
+    assert found.shares["jepa"] < 0.1 < 0.6 < found.shares["mae"]
+    gap, low, _ = found.gap(1200)
+    assert 0.05 < low < gap
+    assert {probed.name for probed in found.probes} == {"jepa", "mae", "frozen"}
+
+
+def test_networks_trained_on_the_pairs_stand_beside_the_forecast(data):
+    probe = ProbeForecast(data, 0, COUNTS, [])
+    found = all_trained(data, 16, Training(rates=(1e-4, 3e-4), updates=200), probe)
+    assert set(found) == {"linear", "relu"}
+    for of in found.values():
+        assert of["jepa"].ahead_of(of["mae"])[1] > 0  # as the forecast has it
+
+
+def test_the_words_of_a_forecast_name_the_frozen_and_the_trained_networks():
+    found = spectrum("builtin", **SMALL, updates=100, lift="random", widths=[16], train=True)
+    said = " ".join(found.sentences)
+    assert "behind the frozen network of widths 16 at its initialisation" in said
+    assert "one linear network of each reads" in said and "one relu network of each reads" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"lift": "random", "pairing": "mask"}, "lift is not offered for masked pairs"),
+        ({"train": True, "updates": 0}, "train needs a length of training"),
+        ({"lift": "best"}, "lift must be random, timm:NAME or a checkpoint, found best"),
+        ({"lift": "timm:no_such_network"}, "the network cannot be made"),
+        ({"lift": lift.random([3, 16, 16], widths=[8])}, "takes 768 numbers, and the samples have 192"),
+    ],
+)
+def test_what_cannot_be_lifted_or_trained_is_refused_in_one_line(options, line):
+    with pytest.raises(ValueError, match=line) as refused:
+        spectrum("builtin", **SMALL, **({"updates": 20} | options))
+    assert "\n" not in str(refused.value)
+
+
+def test_without_labels_nothing_is_lifted(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32))
+    with pytest.raises(ValueError, match="there are no labels of two classes; leave --lift out"):
+        spectrum(path, k=2, updates=0, lift="random", widths=[8], amplitude=0, sigma=0.5)
+
+
+def test_the_random_network_suits_the_shape_of_samples():
+    assert lift.random([3, 16, 16]).taps == ["stem", "block1", "block2", "features"]
+    name, series = named("random", [2, 30], 0, [8])
+    assert series.features == lift.FEATURES and "widths 8" in name
