@@ -76,11 +76,18 @@ class SourcePairs(Pairs):
         self.attach()
         chosen = self._used(self.source.load())
         train = chosen["train"]
-        sums = torch.zeros(self.inputs, dtype=torch.float64)
-        for part in train.samples():  # whole numbers, which a sum of pictures is of, are added faster and as exactly
-            sums += part.sum(0, dtype=torch.float64 if part.is_floating_point() else torch.int32)
+        sums, whole = torch.zeros(self.inputs, dtype=torch.float64), 0
+        for part in train.samples():
+            if part.is_floating_point():
+                sums += part.sum(0, dtype=torch.float64)
+            else:  # whole numbers are added faster, as exactly, and their squares at once
+                sums += part.sum(0, dtype=torch.int32)
+                whole += int((part.flatten().bincount(minlength=256) * torch.arange(256) ** 2).sum())
         mean = self.pairing.centre(sums / train.count)
-        squares = sum(float(part.double().sub_(mean).square_().sum()) for part in train.samples())
+        if whole:
+            squares = whole - float((2 * sums - train.count * mean) @ mean)
+        else:
+            squares = sum(float(part.double().sub_(mean).square_().sum()) for part in train.samples())
         if not squares < math.inf:
             raise ValueError(f"{self._where}: training samples hold values that are not finite; expected finite numbers")
         if squares == 0:

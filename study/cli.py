@@ -207,7 +207,9 @@ def study_spectrum(arguments: list[str]) -> int:
     parser.add_argument("--lift", type=str | None, default=None, help="forecast end states behind a frozen network too: random, "
                         "timm:NAME, or a checkpoint of `study run` or `study fit`")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print as JSON")
-    parser.add_argument("--out", type=Folder(), default=None, help="folder of a page, spectrum.html")
+    parser.add_argument(
+        "--out", type=Folder(), default=None, help="folder of results, in which a page is written, forecasts/NAME.html"
+    )
     options = vars(parser.parse_args(arguments))
     as_json, out = options.pop("json"), options.pop("out")
     if options["lift"] is not None and Path(options["lift"]).exists():

@@ -1,7 +1,9 @@
 """The forecast as one self-contained page."""
 
 import base64
+import hashlib
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from study.files import write
+from study.files import strict_json, write
 from study.forecast import figures
 from study.forecast.forecast import Forecast
 
@@ -24,14 +26,19 @@ HEADLINES = {
 
 
 def save(found: Forecast, out: Path, command: str) -> Path:
-    """Write <out>/spectrum.html and return its place.
+    """Write <out>/forecasts/<name>.html and, for programs and for the page of all results, <name>.json; returns the place of the first.
+    The name is that of the data and of all that was found, so that only the same forecast takes the place of one.
 
     Raises:
         OSError: names the file.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "spectrum.html"
+    numbers = strict_json(found.as_json() | {"about": found.about, "headline": _headline(found), "command": command})
+    title = re.sub(r"[^\w.-]+", "-", Path(found.about.split(":")[0]).name).strip("-.") or "pairs"
+    name = f"{title[:40]}-{hashlib.sha256(' '.join(found.sentences).encode()).hexdigest()[:8]}"
+    path = out / "forecasts" / f"{name}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
     write(path, rendered(found, command))
+    write(path.with_suffix(".json"), numbers)
     return path
 
 

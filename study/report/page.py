@@ -15,6 +15,7 @@ from study.launch import store
 from study.launch.store import Record
 from study.report import assets, opening, texts
 from study.report.fits import fits, unfinished
+from study.report.forecasts import forecasts
 from study.report.groups import groups
 from study.report.shown import Shown
 from study.report.summary import Summary, summarise
@@ -40,7 +41,7 @@ def publish(out: Path) -> tuple[list[Record], list[Claim]]:
     Raises:
         ValueError, OSError: as `store.records`, `summarise` and `in_turn`.
     """
-    if not list((Path(out) / "fit").glob("*/done")):
+    if not list((Path(out) / "fit").glob("*/done")) and not list((Path(out) / "forecasts").glob("*.json")):
         store.records(out)  # where there is nothing, nothing is written
     with in_turn(Path(out) / "claims.lock"):
         records = store.executions(out)
@@ -74,6 +75,7 @@ def render(records: list[Record], out: Path) -> list[Claim]:
         "made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "experiments": experiments,
         "own": own,
+        "forecasts": forecasts(out),
     }
     environment = _environment()
     pages = {

@@ -179,7 +179,8 @@ def test_masks_act_on_the_noisy_samples(place):
 def test_the_page_is_whole_by_itself(place, study, tmp_path):
     code, lines = study("spectrum", place / "labelled.npz", "--k", 3, "--updates", 20, "--out", tmp_path / "page")
     assert code == 0 and any("page:" in line for line in lines), lines
-    text = (tmp_path / "page" / "spectrum.html").read_text()
+    (made,) = (tmp_path / "page" / "forecasts").glob("labelled.npz-*.html")
+    text = made.read_text()
     assert text.count("data:image/svg+xml;base64,") == 4
     assert not re.search(r'(src|href)="(?!data:)', text)
     for heading in (
@@ -190,6 +191,19 @@ def test_the_page_is_whole_by_itself(place, study, tmp_path):
         "What the noise would have to be",
     ):
         assert heading in text
+
+
+def test_no_forecast_takes_the_place_of_another_and_the_page_of_all_results_has_them(place, study, tmp_path):
+    asked = ("spectrum", place / "labelled.npz", "--updates", 0, "--out", tmp_path)
+    for k in (2, 3, 3):
+        assert study(*asked, "--k", k)[0] == 0
+    pages = list((tmp_path / "forecasts").glob("*.html"))
+    assert len(pages) == 2
+    (tmp_path / "forecasts" / "broken.json").write_text("{")
+    code, lines = study("report", "--out", tmp_path)
+    assert code == 0 and any("broken.json: left out" in line for line in lines), lines
+    index = (tmp_path / "report" / "index.html").read_text()
+    assert all(f"../forecasts/{page.name}" in index for page in pages)
 
 
 def test_the_cells_of_other_noise_are_its_end_states(place):
