@@ -23,8 +23,7 @@ class Room:
         shapes = [(*layer.shape[:-1], d) for layer in layers]
         self.gradients = [head.new_empty(shape) for shape in shapes]
         self.products = [head.new_empty(shape) for shape in shapes[1:]]
-        self.by_Sxx = torch.empty_like(self.gradients[-1])
-        self.residual, self.shift = (head.new_empty(*head.shape[:-1], d) for _ in range(2))
+        self.prediction, self.residual, self.shift = (head.new_empty(*head.shape[:-1], d) for _ in range(3))
 
 
 def products(layers: Sequence[Tensor], room: Room | None = None) -> list[Float[Tensor, "N _ d"]]:
@@ -43,9 +42,10 @@ def residual(
     Syx: Float[Tensor, "S d d"],
     room: Room | None = None,
 ) -> Float[Tensor, "N m d"]:
-    """R as V (Wbar Sxx) - T Syx, which is cheap where there are few features; the target matrix T is a constant, none the identity."""
-    R = torch.matmul(head, _by(product, Sxx, room.by_Sxx if room else None), out=room.residual if room else None)
-    return R.sub_(Syx if T is None else _by(T, Syx, room.shift if room and len(T) == len(head) else None))
+    """R; the target matrix T is a constant, none the identity."""
+    prediction = torch.matmul(head, product, out=room.prediction if room else None)
+    shift = Syx if T is None else _by(T, Syx, room.shift if room and len(T) == len(head) else None)
+    return _by(prediction, Sxx, room.residual if room else None).sub_(shift)
 
 
 def gradients(

@@ -6,7 +6,7 @@ encoder's, at least 3 better than raw noisy pixels with all labels, and further 
 keeps what MAE keeps.
 Command: study run networks [--images parquet --root FOLDER] [--noises '[clean,patch,global]']
 Expected on CIFAR-10: probe about 43 % against MAE 30, random 23, raw 38; shares 0.00 and 0.9.
-Time: 39 minutes on 2 CPU cores beside other work (65 minutes of processor time); three times as long with all noises.
+Time: 27 minutes on 2 CPU cores (51 minutes of processor time); three times as long with all noises.
 
 All objectives see the same pairs (two noisy views, each cropped and flipped by itself), and have the same predictor (of VICReg and
 SIGReg it is the projector). Learning rates are tuned for each network, objective and noise on the validation split, over the same
@@ -126,7 +126,7 @@ class Networks(ImageExperiment):
 
     free = (*ImageExperiment.free, "noises", "networks", "methods", "decays", "short")
     name = "networks"
-    expected = "40 runs of 3 networks, 30 to 40 min on 2 cores"
+    expected = "40 runs of 3 networks, 27 min on 2 cores"
     count: int = 50_000
     updates: int = 512
     batch: int = 256

@@ -75,7 +75,11 @@ class Alignment(Observer):
         self.views = {split: Views(data, split, self.sample, device) for split in SPLITS}
         self.maps = self._maps(learner, moments)
         self.exact = learner.encoder.linear and self.maps is not None
-        self.c = {split: self._coordinates(split) for split in SPLITS}
+        found = {split: self._coordinates(split) for split in SPLITS}
+        self.c = {split: c["gain"] for split, c in found.items()}
+        self.tops = {  # of unit variance, those of both groups side by side, so that features are regressed on once
+            split: torch.cat([c[by] / self.groups[by].variance.sqrt()[:, None] for by in BY], -1) for split, c in found.items()
+        }
         self.of = {name: getattr(self.groups["gain"], name).expand(N, -1) for name in ("lam", "rho")}
         constants = {f"feature-{i}/{name}": v[:, i] for name, v in self.of.items() for i in range(v.shape[1])}
         residuals = {f"directions/residual/{by}": self.groups[by].residual.amax(1).expand(N) for by in BY}
@@ -112,11 +116,10 @@ class Alignment(Observer):
                 metrics |= self.maps.held(name, map_Nkd, data.directions())
             if self.exact:
                 features = dict.fromkeys(SPLITS, self.maps.samples(maps["linear"].mT))
-        gain = coordinates.gains(features, {split: c["gain"] for split, c in self.c.items()}, self.groups["gain"].variance)
+        gain = coordinates.gains(features, self.c, self.groups["gain"].variance)
         metrics |= {f"coordinates/gain/{i}": g for i, g in enumerate(gain.T)}
-        for by in BY:
-            scaled = {split: c[by] / self.groups[by].variance.sqrt()[:, None] for split, c in self.c.items()}
-            metrics[f"coordinates/{by}"] = coordinates.r2(features, scaled)[1].mean(1)
+        held = coordinates.r2(features, self.tops)[1].chunk(len(BY), 1)
+        metrics |= {f"coordinates/{by}": of.mean(1) for by, of in zip(BY, held, strict=True)}
         return metrics | self._order(metrics, last)
 
     def _order(self, metrics: dict[str, Tensor], last: bool) -> dict[str, Tensor]:
