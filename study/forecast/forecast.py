@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules import Moments, SourcePairs
+from study.choices import NUMBERS
 from study.forecast import timed
 from study.forecast.change import Cell, changed
 from study.forecast.end_state import EndState, Whitened, times
@@ -17,7 +18,7 @@ from study.forecast.estimate import Estimate, estimated
 from study.forecast.masks import Mask
 from study.forecast.moments import Blocks, union
 from study.forecast.patterns import patterns
-from study.forecast.probe import COUNTS, NUMBERS, Probed, ProbeForecast, random_projection
+from study.forecast.probe import COUNTS, Probed, ProbeForecast, random_projection
 from study.forecast.timed import Training
 from study.theory.flow import Objective
 
