@@ -21,6 +21,7 @@ from datamodules.sources import Source, Split
 from datamodules.streams import ROWS
 from datamodules.views import Pair, View
 
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 ENOUGH = 7  # samples of a class in training data, so that a fifth of at least 10, rounded down, holds one of them
 
 
@@ -94,6 +95,12 @@ class SourcePairs(Pairs):
             raise ValueError(f"{self._where}: every training sample is the same; expected samples that differ")
         self._mean_d, self._std = mean.float(), (squares / (train.count * self.inputs)) ** 0.5
         self._chosen, self.classes = chosen, chosen["train"].classes
+
+    def summary(self) -> str:
+        """What was read, once it was: how many pairs of each split are used, of samples of which shape, in how many classes."""
+        counts = ", ".join(f"{self._chosen[name].count:,} {what}" for name, what in SPLITS.items())
+        classes = f"{self.classes} classes" if self.classes else "no labels"
+        return f"{self._where}: {counts} pairs of {' x '.join(map(str, self.source.shape))} numbers, {classes}"
 
     def attach(self) -> None:
         """Make what depends on the shape of samples alone, before they are read.

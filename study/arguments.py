@@ -4,17 +4,19 @@ import argparse
 import difflib
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_origin
 
 import jsonargparse
 import yaml
 
-from study import naming
+from study import naming, screen
 from study.terminal import say
 from study.yaml_files import check
 
 LONGEST = 300  # characters of a message
+LISTS = (tuple, list, Sequence)
 plain = jsonargparse.get_loader("yaml")  # jsonargparse's own, to which 1e-3 is a number
 
 
@@ -33,8 +35,9 @@ def load(text: str) -> Any:
 jsonargparse.set_loader("yaml", load, exceptions=(yaml.YAMLError,))
 
 
-def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
-    """Print what is wrong in one line, and the nearest options, or those of the same section, where a name is unknown."""
+def fail(parser: argparse.ArgumentParser, message: str, where: str = "") -> NoReturn:
+    """Print what is wrong in one line, with the place where it is, and the nearest options, or those of the same section, where a
+    name is unknown."""
     text = " ".join(essence(str(message)).split())
     if "nrecognized" in text or "accept" in text:
         options = sorted({o for action in parser._actions for o in action.option_strings if o.startswith("--")})
@@ -45,8 +48,8 @@ def fail(parser: argparse.ArgumentParser, message: str) -> NoReturn:
         near = difflib.get_close_matches(f"--{section[1]}.{name}" if section else f"--{name}", options)
         text = f"{text[:150]}; valid options: {' '.join(near or options)}"
     if "xpected a tuple" in text or "expected tuple" in text:
-        text += "; write a list in brackets, such as [1,2]"
-    say(f"error: {text[:LONGEST]}")
+        text += "; write a list with commas, such as 1,2"
+    say(f"error: {(where + text)[:LONGEST]}")
     sys.exit(2)
 
 
@@ -70,13 +73,49 @@ def essence(message: str) -> str:
 
 
 class Parser(jsonargparse.ArgumentParser):
-    """Parser of every command but `fit`. Options are not abbreviated: --seed is no --seeds."""
+    """Parser of every command but `fit`, whose help fits one screen. Options are not abbreviated: --seed is no --seeds. Lists can be
+    written without brackets (--rates 1e-4,3e-4), and true left out (--download).
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    Args:
+        examples: commands that the help shows.
+    """
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **options: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **options)
+        self.examples = examples
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         fail(self, message)
+
+    def format_help(self, *_: Any) -> str:
+        return screen.screen(self, self.examples)
+
+    def parse_args(self, args: Sequence[str], *more: Any, **options: Any) -> jsonargparse.Namespace:  # type: ignore[override]
+        lists = {name for action in self._actions if _type(action) in LISTS for name in action.option_strings}
+        for action in self._actions:
+            if _type(action) is bool:
+                action.nargs, action.const = "?", True
+        written, before = list[str](), ""
+        for text in args:
+            option, equals, value = text.partition("=")
+            if option in lists and equals:
+                text = f"{option}={bracketed(value)}"
+            elif before in lists and not text.startswith("--"):
+                text = bracketed(text)
+            written.append(text)
+            before = text
+        return super().parse_args(written, *more, **options)
+
+
+def _type(action: argparse.Action) -> Any:
+    """What an option takes, of lists without what they hold."""
+    found = getattr(action, "_typehint", None) or action.type
+    return get_origin(found) or found
+
+
+def bracketed(value: str) -> str:
+    """A list as the parser takes it."""
+    return value if value.lstrip().startswith("[") else f"[{value}]"
 
 
 def made(base: type, config: dict[str, Any]) -> Any:

@@ -1,9 +1,11 @@
 """The samples that an experiment or a forecast is of, from the options that name a source and what belongs to it."""
 
 import inspect
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study import outside
+from study.terminal import escaped
 
 if TYPE_CHECKING:
     from datamodules.sources import Source
@@ -46,6 +48,30 @@ def source(images: str, options: dict[str, Any]) -> dict[str, Any]:
     if missing := [name for name, p in takes.items() if p.default is p.empty and name not in given]:
         raise ValueError(f"images {images} need {missing[0]}; give --{missing[0]}")
     return {"class_path": path, "init_args": given}
+
+
+def named(data: str, root: Path | None = None) -> tuple[str, dict[str, Any]]:
+    """Which source reads what a user names, as `images` and `options` of `source`; a set, or a class, has its files in `root`.
+
+    Raises:
+        ValueError: there is no such folder, file, set or class.
+    """
+    path = Path(data)
+    sets = ["builtin", *(name for name, (_, options) in NAMES.items() if options)]
+    if data in sets:
+        return data, {} if root is None else {"root": str(root)}
+    if root is not None and path.exists():
+        raise ValueError(f"{escaped(data)} is a folder or file itself; leave --root out")
+    if path.suffix.lower() in (".npy", ".npz"):
+        return "arrays", {"root": data}
+    if path.is_dir():
+        return "parquet" if any(p.suffix.lower() == ".parquet" for p in path.iterdir()) else "folder", {"root": data}
+    if outside.may_name(data):
+        return data, {} if root is None else {"root": str(root)}
+    raise ValueError(
+        f"{escaped(data)[:200]}: found no such folder or file; expected a folder of pictures or of *.parquet, a .npy or .npz file, or "
+        f"one of {', '.join(sets)}"
+    )
 
 
 def made(config: dict[str, Any]) -> "Source":

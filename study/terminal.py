@@ -1,9 +1,13 @@
 """What is printed: text in one line of any terminal, and outputs that are closed, full or read by nobody."""
 
+import codecs
 import contextlib
 import io
 import os
 import sys
+from functools import cache
+
+PLAIN = {"±": "+-", "…": "..."}  # what is printed where the terminal lacks the letter
 
 
 def escaped(text: object) -> str:
@@ -15,6 +19,23 @@ def escaped(text: object) -> str:
 def say(text: object) -> None:
     """One line on stderr: a note, or what went wrong."""
     print(f"study: {escaped(text)}", file=sys.stderr, flush=True)
+
+
+@cache
+def announce(text: str) -> None:
+    """One line on stdout, printed once, as many runs can have the same to say."""
+    print(escaped(text), flush=True)
+
+
+def plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    """In plain letters what cannot be encoded, or as Python would escape it."""
+    assert isinstance(error, UnicodeEncodeError)
+    error.end = error.start + 1
+    letter = PLAIN.get(error.object[error.start])
+    return (letter, error.end) if letter else codecs.backslashreplace_errors(error)
+
+
+codecs.register_error("plain", plain)
 
 
 def prepare() -> None:
@@ -32,7 +53,7 @@ def prepare() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # of characters that the terminal's encoding lacks
+            stream.reconfigure(errors="plain")  # of characters that the terminal's encoding lacks
 
 
 def discard() -> None:

@@ -75,6 +75,26 @@ def check(text: str) -> None:
         raise yaml.YAMLError(f"its aliases stand for more than {REPEATED:,} values; write fewer, or write them out")
 
 
+def spot(mark: yaml.Mark) -> str:
+    """A place in a document, in words."""
+    return f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+def places(path: Path) -> dict[str, str]:
+    """Where in a file, which was read, each key is; one that is there several times, where it is first."""
+    found: dict[str, str] = {}
+    waiting = [yaml.compose(content(path).decode(), Loader=PARSER)]
+    while waiting:
+        match waiting.pop(0):
+            case yaml.MappingNode(value=pairs):
+                for key, value in pairs:
+                    found.setdefault(key.value, spot(key.start_mark))
+                    waiting.append(value)
+            case yaml.SequenceNode(value=parts):
+                waiting += parts
+    return found
+
+
 def read(path: Path) -> dict[str, Any]:
     """The mapping that a file holds, as plain values.
 
@@ -90,7 +110,7 @@ def read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not text in UTF-8, found byte {error.object[error.start]:#x} at {error.start}") from error
     except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        line = f"{spot(error.problem_mark)}: " if error.problem_mark else ""
         raise ValueError(f"{path}: not YAML: {line}{error.problem}") from error
     except (yaml.YAMLError, ValueError) as error:  # a date that is none is a ValueError
         raise ValueError(f"{path}: not YAML: {shown(str(error))}") from error

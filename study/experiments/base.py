@@ -61,11 +61,25 @@ class Experiment(abc.ABC):
     free: ClassVar[tuple[str, ...]] = ()  # options that may differ from their defaults while claims stay claims; device always
     name: ClassVar[str]
     expected: ClassVar[str]  # runs and time, shown by `study list`
+    minutes: ClassVar[float | None] = None  # that the runs take on 2 cores with the default options, where that was measured
+    example: ClassVar[str] = "--device cpu"  # options, shown by --help
     device: str = "cpu"
 
     @abc.abstractmethod
     def plan(self) -> Plan:
         """Yield runs by role and receive the results so far; a run that diverged is raised at its yield."""
+
+    def run_count(self) -> int:
+        """How many runs the plan has, where none diverges; those of its first batch, unless a subclass knows better."""
+        return len(next(self.plan()))
+
+    def expected_work(self) -> float:
+        """How much there is to compute, in any unit: networks, unless a subclass knows better."""
+        return sum(len(run.config["model"]["encoder"]["init_args"]["seeds"]) for run in next(self.plan()).values())
+
+    def expected_seconds(self) -> float | None:
+        """About how long the runs take on 2 cores with these options, if time grows with the work; none where it was not measured."""
+        return None if self.minutes is None else 60 * self.minutes * self.expected_work() / type(self)().expected_work()
 
     @abc.abstractmethod
     def claims(self, results: Results) -> list[Claim]:

@@ -46,6 +46,7 @@ class Bottleneck(LinearExperiment):
     free = ("tolerance", "networks", "seed")
     name = "bottleneck"
     expected = "6 runs of 40 networks, about 1 min on 2 cores"
+    minutes = 1
     networks: int = 40
     seed: int = 0
 

@@ -50,6 +50,7 @@ class CriticalTimes(LinearExperiment):
     free = ("tolerance",)
     name = "critical_times"
     expected = "10 runs of 2 to 3 networks, about 1 min on 2 cores"
+    minutes = 1
 
     def plan(self) -> Plan:
         yield {f"{o}-L{L}": self.run(o, L) for L in EPS for o in OBJECTIVES}

@@ -47,6 +47,8 @@ class Dynamics(TrainingExperiment):
     free = ("seeds", "depths")
     name = "dynamics"
     expected = "8 runs of 14 networks, about 1 min on 2 cores"
+    minutes = 1
+    example = "--depths 2,3 --seeds 3"
     seeds: int = 5
     depths: tuple[int, ...] = (1, 2, 3, 4)
     eps: float = 0.02

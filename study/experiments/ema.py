@@ -64,6 +64,7 @@ class Ema(LinearExperiment):
     free = ("tolerance",)
     name = "ema"
     expected = "3 runs of 21 networks, about 1 min on 2 cores"
+    minutes = 1
     tolerance: float = 1e-9
 
     def plan(self) -> Plan:

@@ -51,6 +51,7 @@ class Flips(LinearExperiment):
     free = ("tolerance", "pairs", "seed")
     name = "flips"
     expected = "16 runs of 240 networks, about 1 min on 2 cores"
+    minutes = 1
     pairs: int = 240
     eps: float = 1e-3
     seed: int = 0

@@ -16,14 +16,16 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from study.choices import Kind
 from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
 from study.experiments.images import TEST, TUNING_SEED, ImageExperiment
 from study.experiments.linear import TARGETS
+from study.experiments.networks import Network
 from study.experiments.pixels import ENCODERS
 from study.experiments.verdict import Region
 from study.running.result import Result
@@ -31,10 +33,6 @@ from study.running.run import Run
 from study.statistics import interval, rank_correlation, resampled, spread
 from study.theory.flow import Objective
 
-if TYPE_CHECKING:
-    from datamodules.noise import Kind
-
-Network = str  # linear or mlp; of study.experiments.lift convolution or vit
 State = str  # end, timed, or of study.experiments.lift lifted-<network>
 FEW = 300  # labels beside all
 LABELS = {"all": TEST, str(FEW): f"{TEST}-{FEW}"}  # the metric of trained networks by labels
@@ -47,7 +45,7 @@ FIELD = 128  # directions of the cells of the phase diagram
 class Cell(NamedTuple):
     """A distractor and a pairing."""
 
-    kind: "Kind"
+    kind: Kind
     directions: int
     amplitude: float
     gamma: float
@@ -95,13 +93,14 @@ class Forecast(ImageExperiment):
         updates: the longer training.
         short: the shorter one.
         networks: of linear and mlp.
-        cells: how many of the distractors and pairings, in the order of study.experiments.forecast.CELLS; these say which directions,
-            amplitude and gamma there are.
+        cells: how many distractors and pairings, of a fixed list with their own directions, amplitude and gamma.
     """
 
     free = (*ImageExperiment.free, "networks")
     name = "forecast"
     expected = f"{len(CELLS)} forecasts and {16 * len(CELLS)} runs of 3 networks, an estimated 40 to 60 min on 2 cores"
+    minutes: ClassVar[float | None] = 50
+    example = "--cells 4 --networks linear"
     updates: int = 500
     rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4)
     seeds: int = 3
@@ -192,6 +191,13 @@ class Forecast(ImageExperiment):
         from study.running.training import Training
 
         return Training(self.name, name, config)
+
+    def run_count(self) -> int:
+        return self.cells * (1 + 2 * len(self.networks) * len(TARGETS) * len(self.lengths))
+
+    def expected_work(self) -> float:
+        updates = sum(self.lengths) * (len(self.rates) + self.seeds)
+        return self.cells * len(self.networks) * math.prod(self.made.shape) * self.batch * updates
 
     def plan(self) -> Plan:
         from datamodules.noise import check

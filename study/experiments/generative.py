@@ -46,6 +46,7 @@ class Generative(LinearExperiment):
     free = ("tolerance", "seeds")
     name = "generative"
     expected = "30 runs of 20 networks, about 1 min on 2 cores"
+    minutes = 1
     seeds: int = 20
 
     def __post_init__(self) -> None:

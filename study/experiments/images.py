@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study import outside
+from study.choices import Kind
 from study.experiments.base import Claim, Plan, Results, TrainingExperiment, check_count, final
 from study.experiments.comparison import Comparison
 from study.experiments.verdict import Region
@@ -20,7 +21,6 @@ from study.sources import check_images, made, source
 from study.statistics import interval
 
 if TYPE_CHECKING:
-    from datamodules.noise import Kind
     from datamodules.sources import Source
 
 TUNING_SEED = 1000
@@ -36,25 +36,24 @@ class ImageExperiment(TrainingExperiment):
     """Base of experiments on noisy images.
 
     Args:
-        images: source of the samples: builtin, cifar10, cifar100, stl10, folder, parquet, arrays, or a class of your own by its import
-            path, package.module.Class, which is a datamodules.sources.Source and gets those of the next seven options that are given.
+        images: builtin, cifar10, cifar100, stl10, folder, parquet, arrays, or a Source of your own (docs/extend.md).
         root: folder of the source, or file of arrays.
         download: let torchvision download.
-        bad_files: share of the pictures of a folder or of tables that may be left out, as they cannot be decoded, in [0, 1).
-        most_pixels: a picture of those with more pixels is not decoded.
-        groups: pictures of a folder that stay together where a split is held out: none, or those in one sub-folder of a class (folder).
+        bad_files: share of pictures that may be bad, in [0, 1).
+        most_pixels: a picture with more is not decoded.
+        groups: folder: sub-folders of a class are not split.
         size: side of the reduced images in pixels.
-        window: of arrays that are recordings the length of a window in time steps.
-        step: time steps from the start of one window to that of the next, by default window.
+        window: length of a window of recordings, in time steps.
+        step: time steps from window to window; default: window.
         count: training images at most.
-        directions: number K of distractor directions.
-        amplitude: standard deviation A of the distractor, in pixel standard deviations.
-        gamma: correlation of the distractor between the views, in [0, 1]; its rho.
-        sigma: standard deviation of the independent pixel noise.
+        directions: number K of the distractor's directions.
+        amplitude: its standard deviation A, in those of pixels.
+        gamma: its correlation between views, in [0, 1]; its rho.
+        sigma: standard deviation of independent pixel noise.
         updates: training length.
         batch: pairs per update.
-        rates: learning rates tried for each objective and encoder.
-        seeds: networks per objective and encoder; each has its own weights, distractor directions, batches and noise.
+        rates: rates tried for each objective and encoder.
+        seeds: networks per objective and encoder.
     """
 
     free: ClassVar[tuple[str, ...]] = (
@@ -122,13 +121,13 @@ class ImageExperiment(TrainingExperiment):
         """The source itself."""
         return made(self.source)
 
-    def data(self, kind: "Kind", amplitude: float, pairing: dict[str, Any], seeds: list[int], updates: int) -> dict[str, Any]:
+    def data(self, kind: Kind, amplitude: float, pairing: dict[str, Any], seeds: list[int], updates: int) -> dict[str, Any]:
         """Noisy images, as a configuration."""
         return self.pairs(kind, self.directions, amplitude, self.gamma, pairing, seeds, updates)
 
     def pairs(
         self,
-        kind: "Kind",
+        kind: Kind,
         directions: int,
         amplitude: float,
         gamma: float,

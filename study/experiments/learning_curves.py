@@ -50,6 +50,8 @@ class LearningCurves(ImageExperiment):
     free: ClassVar[tuple[str, ...]] = tuple(name for name in ImageExperiment.free if name != "rates")
     name = "learning_curves"
     expected = "2 runs of 3 networks and 2 forecasts, above 6 min on 2 cores, not measured as a whole"
+    minutes = 6
+    example = "--depth 3 --updates 4000"
     size: int = 8
     directions: int = 8
     amplitude: float = 4.0
@@ -87,6 +89,9 @@ class LearningCurves(ImageExperiment):
 
     def steps(self) -> list[int]:
         return [*range(0, self.updates, self.every), self.updates]
+
+    def expected_work(self) -> float:
+        return math.prod(self.made.shape) * self.updates * self.seeds
 
     def plan(self) -> Plan:
         from datamodules.noise import check

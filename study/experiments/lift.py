@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from study.experiments.base import Claim, Figures, Results
-from study.experiments.forecast import Forecast, Network, error
+from study.experiments.forecast import Forecast, error
 from study.experiments.images import TUNING_SEED
 from study.experiments.linear import TARGETS
-from study.experiments.networks import HIDDEN, encoder
+from study.experiments.networks import HIDDEN, Network, encoder
 from study.experiments.verdict import above
 from study.statistics import resampled
 from study.theory.flow import Objective
@@ -38,6 +38,8 @@ class Lift(Forecast):
     possible: ClassVar[tuple[str, ...]] = ("convolution", "vit")
     name = "lift"
     expected = "8 forecasts and 128 runs of 3 networks, not measured as a whole"
+    minutes = None
+    example = "--networks convolution --cells 4"
     updates: int = 240
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
     short: int = 60

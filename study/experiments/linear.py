@@ -27,6 +27,7 @@ class LinearExperiment(Experiment):
         tolerance: relative error of one step of the integrator.
     """
 
+    example = "--tolerance 1e-7 --device cpu"
     tolerance: float = 1e-6
 
     def outside(self) -> str:

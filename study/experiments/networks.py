@@ -4,7 +4,7 @@ Claim: With a distractor in patches a convolution trained as VICReg ignores it (
 trained as MAE holds it (at least 0.5); VICReg's linear probe is at least 10 points better than MAE's and than its own random
 encoder's, at least 3 better than raw noisy pixels with all labels, and further ahead with few. A JEPA whose teacher is slow
 keeps what MAE keeps.
-Command: study run networks [--images parquet --root FOLDER] [--noises '[clean,patch,global]']
+Command: study run networks [--images parquet --root FOLDER] [--noises clean,patch,global]
 Expected on CIFAR-10: probe about 43 % against MAE 30, random 23, raw 38; shares 0.00 and 0.9.
 Time: 27 minutes on 2 CPU cores (51 minutes of processor time); three times as long with all noises.
 
@@ -17,11 +17,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from study.choices import NUMBERS, Kind
 from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
 from study.experiments.comparison import ALL, Comparison
 from study.experiments.images import BASELINES, PCA, RANDOM, RAW, TEST, ImageExperiment
@@ -30,14 +31,12 @@ from study.running.result import Result
 from study.running.run import Run
 from study.statistics import spread
 
-if TYPE_CHECKING:
-    from datamodules.noise import Kind
-
 Network = Literal["linear", "mlp", "convolution", "vit"]
 Disturbance = Literal["clean", "patch", "global"]
 Method = Literal["vicreg", "sigreg", "ema", "stop-gradient", "mae"]
 FEATURES, EMBEDDING, HIDDEN = 512, 128, 512
-LABELS = [100, 300, 1000, 3000]
+COST = {"convolution": 3, "vit": 3}  # of an update, in those of a dense network
+LABELS = list(NUMBERS)
 PATCH = 4  # side of a patch of the convolution and of the transformer
 FEW = 300  # labels of the claim on few
 SLOW = 20  # turnovers up to which a teacher is expected to keep what a MAE keeps
@@ -116,9 +115,9 @@ class Networks(ImageExperiment):
     Args:
         updates: training length of the convolution.
         short: training length of the other networks.
-        trial: training length of every network while its rate is chosen.
-        crop: smallest area of the crops, as a share of the image's, in (0, 1]; 1 for two views of the whole image.
-        noises: of clean, patch and global: without distractor, or with one of these directions.
+        trial: training length while a rate is chosen.
+        crop: smallest share of an image; 1: no crops.
+        noises: of clean (no distractor), patch and global.
         networks: of linear, mlp, convolution and vit.
         methods: of vicreg, sigreg, ema, stop-gradient and mae.
         decays: of the teachers of ema, in [0, 1).
@@ -127,6 +126,8 @@ class Networks(ImageExperiment):
     free = (*ImageExperiment.free, "noises", "networks", "methods", "decays", "short")
     name = "networks"
     expected = "40 runs of 3 networks, 27 min on 2 cores"
+    minutes = 27
+    example = "--noises clean,patch --seeds 2"
     count: int = 50_000
     updates: int = 512
     batch: int = 256
@@ -166,6 +167,15 @@ class Networks(ImageExperiment):
         same = {RAW: 1, PCA: 1, RANDOM: 2}  # how much of a cell it depends on
         shared = next((n for baseline, n in same.items() if metric.startswith(baseline)), len(cell))
         return next(first for first in self.cells() if first[:shared] == cell[:shared])
+
+    def run_count(self) -> int:
+        return 2 * len(list(self.cells()))
+
+    def expected_work(self) -> float:
+        updates = sum(
+            COST.get(cell.network, 1) * (len(self.rates) * self.trial + self.seeds * self.length(cell)) for cell in self.cells()
+        )
+        return math.prod(self.made.shape) * self.batch * updates
 
     def length(self, cell: Cell) -> int:
         return self.updates if cell.network == "convolution" else self.short

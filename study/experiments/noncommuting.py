@@ -40,6 +40,7 @@ class Noncommuting(LinearExperiment):
     free = ("tolerance", "networks")
     name = "noncommuting"
     expected = "4 runs of 40 networks, about 1 min on 2 cores"
+    minutes = 1
     networks: int = 40
 
     def __post_init__(self) -> None:

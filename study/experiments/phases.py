@@ -50,6 +50,7 @@ class Phases(LinearExperiment):
     free = ("tolerance", "points")
     name = "phases"
     expected = "8 runs of 162 networks, about 1 min on 2 cores"
+    minutes = 1
     points: int = 9
 
     def __post_init__(self) -> None:

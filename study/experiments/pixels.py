@@ -14,8 +14,9 @@ a rate that diverges for any of the final seeds gives way to the next best below
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from study.choices import Kind
 from study.experiments.base import Claim, Figures, Plan, Results, curves, final
 from study.experiments.comparison import ALL, Comparison
 from study.experiments.images import BASELINES, PCA, RANDOM, RAW, TEST, VALIDATION, ImageExperiment
@@ -26,9 +27,6 @@ from study.running.run import Run
 from study.statistics import spread
 from study.terminal import say
 from study.theory.flow import Objective
-
-if TYPE_CHECKING:
-    from datamodules.noise import Kind
 
 ENCODERS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [256], "features": 64, "activation": "relu", "eps": 0.6**2},
@@ -48,13 +46,14 @@ class Pixels(ImageExperiment):
     """JEPA and MAE on noisy images.
 
     Args:
-        distractor: what its directions are: random in all pixels (global), patterns of single patches (patch), or low frequencies
-            (smooth).
+        distractor: global (all pixels), patch (in patches) or smooth.
     """
 
     name = "pixels"
     expected = "8 runs of 4 to 5 networks, about 4 min on 2 cores"
-    distractor: "Kind" = "global"
+    minutes = 4
+    example = "--images cifar10 --root data --download --rates 1e-4,3e-4"
+    distractor: Kind = "global"
 
     def run(
         self, objective: Objective, encoder: str, every: int, name: str, rates: list[float], inits: list[int], data: list[int]
@@ -87,6 +86,12 @@ class Pixels(ImageExperiment):
         from study.running.training import Training
 
         return Training(self.name, name, config)
+
+    def run_count(self) -> int:
+        return 2 * len(ENCODERS) * len(TARGETS)
+
+    def expected_work(self) -> float:
+        return math.prod(self.made.shape) * self.updates * self.batch * (len(self.rates) + self.seeds)
 
     def plan(self) -> Plan:
         from datamodules.noise import check

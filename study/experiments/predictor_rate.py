@@ -40,6 +40,7 @@ class PredictorRate(LinearExperiment):
     free = ("tolerance",)
     name = "predictor_rate"
     expected = "3 runs of 21 networks, about 1 min on 2 cores"
+    minutes = 1
 
     def plan(self) -> Plan:
         kappa, ones = [k for k in KAPPAS for _ in HEADS], np.ones((len(KAPPAS) * len(HEADS), len(RHO)))

@@ -70,6 +70,7 @@ class Robustness(LinearExperiment):
     free = ("tolerance", "seeds")
     name = "robustness"
     expected = "22 runs of 10 networks, about 3 min on 2 cores"
+    minutes = 3
     seeds: int = 10
 
     def __post_init__(self) -> None:

@@ -48,6 +48,7 @@ class Takeover(LinearExperiment):
     free = ("tolerance", "seeds")
     name = "takeover"
     expected = "7 runs of 20 networks, about 1 min on 2 cores"
+    minutes = 1
     tolerance: float = 1e-9
     seeds: int = 5
     eps: float = 1e-6

@@ -74,6 +74,7 @@ class Teacher(LinearExperiment):
     free = ("tolerance", "seeds")
     name = "teacher"
     expected = "15 runs of 3 to 189 networks, about 1 min on 2 cores"
+    minutes = 1
     tolerance: float = 1e-8
     seeds: int = 8
 

@@ -46,6 +46,7 @@ class WeightDecay(LinearExperiment):
     free = ("tolerance",)
     name = "weight_decay"
     expected = "24 runs of 1 to 36 networks, about 2 min on 2 cores"
+    minutes = 2
 
     def plan(self) -> Plan:
         yield {f"{o}-L{L}-{start}": self.run(o, L, start) for o in OBJECTIVES for L in DEPTHS for start in STARTS}

@@ -4,19 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from datamodules import SourcePairs
-from datamodules.messages import printable
-from datamodules.noise import Distractor, Kind, White
-from datamodules.sources import Paired
-from models import Encoder
-from study.forecast import forecast
-from study.forecast.data import Asked, Pairings
-from study.forecast.forecast import Forecast
-from study.forecast.lift import TIMM, WIDTHS, pretrained, random
-from study.forecast.masks import Mask
-from study.forecast.probe import NUMBERS
-from study.forecast.timed import Training
+from study.choices import NUMBERS, Kind, Pairings
+
+if TYPE_CHECKING:  # what computes takes seconds to import, which a help need not wait for
+    from datamodules import SourcePairs
+    from models import Encoder
+    from study.forecast.data import Asked
+    from study.forecast.forecast import Forecast
+    from study.forecast.masks import Mask
 
 
 def spectrum(
@@ -43,10 +40,10 @@ def spectrum(
     count: int = 100_000,
     seed: int = 0,
     change: bool = False,
-    lift: str | Encoder | None = None,
-    widths: Sequence[int] = WIDTHS,
+    lift: "str | Encoder | None" = None,
+    widths: Sequence[int] = (64, 64),
     train: bool = False,
-) -> Forecast:
+) -> "Forecast":
     """What JEPA and MAE will learn of pairs, in which order, and what a linear probe will read, before anything is trained.
 
         >>> from study import spectrum
@@ -60,27 +57,26 @@ def spectrum(
     Args:
         data: a folder of pictures or of *.parquet, a .npy file, a .npz file with x (and y, the other view of each, or labels), or one of
             builtin, cifar10, cifar100, stl10.
-        pairing: how pairs are made: two noisy views of one sample (noise), two random crops (crop), visible and hidden patches (mask),
-            consecutive pictures of a sub-folder or rows of a group (frames), windows of a recording (lag), or neighbouring patches
-            of one picture (neighbours).
-        k: features, by default 64, or half of the directions in which samples vary where that is less.
+        pairing: noise (two noisy views), crop, mask (visible and hidden patches), frames (of a sub-folder or group), lag (windows of
+            a recording) or neighbours (patches of one picture).
+        k: features; default: 64, or half the dimensions.
         depth: layers of the linear encoder.
         labels: numbers of labels of the probe, beside all.
-        updates: length of the training that is forecast, by SGD on 128 pairs each; 0 gives the end of long training alone.
-        size: side to which pictures are reduced, by default 16, or 224 (at most the set's own) for neighbours.
+        updates: of the training that is forecast; 0: its end alone.
+        size: side of pictures; default: 16, neighbours 224.
         root: folder of cifar10, cifar100 or stl10.
         download: let torchvision download it.
-        window: of recordings the length of a window in time steps.
-        step: time steps from the start of one window to that of the next, by default window.
-        lag: of frames and lag, samples from x to y; a window is a sample.
-        patch: side of a patch of mask (by default 4) or neighbours (by default 16).
+        window: length of a window of recordings, in time steps.
+        step: time steps from window to window; default: window.
+        lag: of frames and lag, samples from x to y.
+        patch: side of a patch; default: mask 4, neighbours 16.
         ratio: of mask, share of the patches that is hidden.
-        smallest: of crop, smallest area as a share of the picture's.
-        kind: what the directions of the distractor are: random in all numbers (global), patterns of patches (patch), or smooth.
-        directions: of the distractor, by default 128, or a sixth of the inputs where that is less.
-        amplitude: its standard deviation in samples' standard deviations, by default 14 for noise and 0 for other pairings.
+        smallest: of crop, smallest share of a picture.
+        kind: of the distractor: global, patch or smooth.
+        directions: default: 128, or a sixth of the inputs.
+        amplitude: its standard deviation; default: noise 14, else 0.
         gamma: its correlation between the views.
-        sigma: standard deviation of independent noise in every number, by default 0.05 for noise and 0 for other pairings.
+        sigma: of white noise; default: noise 0.05, else 0.
         count: pairs at most.
         seed: of noise, crops and initial weights.
         change: forecast the end states under other amplitudes and correlations of the distractor too, as the page does.
@@ -92,6 +88,11 @@ def spectrum(
     Raises:
         ValueError: one line: no such data, or an option that is impossible for them.
     """
+    from study.forecast import forecast
+    from study.forecast import lift as lifting
+    from study.forecast.data import Asked
+    from study.forecast.timed import Training
+
     asked = Asked(
         pairing, size, root, download, window, step, lag, patch, ratio, smallest, kind, directions, amplitude, gamma, sigma, count, seed
     )  # fmt: skip
@@ -102,28 +103,17 @@ def spectrum(
     pairs, mask = asked.pairs(data)
     eps = 0.6**depth
     training = Training(depth, eps, rates=(), updates=updates, seed=seed) if updates else None
-    frozen = None if lift is None else named(lift, pairs.source.shape, seed, widths)
+    frozen = None if lift is None else lifting.named(lift, pairs.source.shape, seed, widths)
     found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change, lift=frozen, train=train)
     return replace(found, about=described(str(data), pairs, asked, mask))
 
 
-def named(lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int]) -> tuple[str, Encoder]:
-    """A frozen network and its name.
-
-    Raises:
-        ValueError: there is none of this name, or it does not take such samples.
-    """
-    if isinstance(lift, Encoder):
-        return f"of {lift.features:,} features that was given", lift
-    if lift == "random":
-        return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths)
-    if lift.startswith(TIMM):
-        return lift, pretrained(lift.removeprefix(TIMM), shape)
-    raise ValueError(f"lift must be random, {TIMM}NAME or a checkpoint, found {printable(lift)}")
-
-
-def described(data: str, pairs: SourcePairs, asked: Asked, mask: Mask | None) -> str:
+def described(data: str, pairs: "SourcePairs", asked: "Asked", mask: "Mask | None") -> str:
     """Which pairs the forecast is of."""
+    from datamodules.messages import printable
+    from datamodules.noise import Distractor, White
+    from datamodules.sources import Paired
+
     how = {
         "noise": "x and y as given" if isinstance(pairs.source, Paired) else "two noisy views of one sample",
         "crop": f"two crops of at least {asked.smallest:.0%} of a picture",

@@ -4,20 +4,20 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import get_args
 
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
 from datamodules import SourcePairs
 from datamodules.messages import printable
-from datamodules.noise import Distractor, Kind, Noise, White
+from datamodules.noise import Distractor, Noise, White
 from datamodules.pairings import Crops, Lag, Neighbours, Pairing, Same
 from datamodules.sources import Paired, Patches, Source
 from datamodules.sources.torchvision import SIDES
+from study.choices import Kind, Pairings
 from study.forecast.masks import Mask
-from study.sources import made, source
+from study.sources import made, named, source
 
-Pairings = Literal["noise", "crop", "mask", "frames", "lag", "neighbours"]
 BIG = 224  # side to which pictures are reduced for pairs of their patches
 AMPLITUDE, SIGMA = 14.0, 0.05  # those of `study run pixels`
 
@@ -83,22 +83,9 @@ class Asked:
 
     def _source(self, data: str) -> Source:
         """The samples."""
-        path = Path(data)
-        given: dict[str, Any] = {"root": str(path)}
-        if data == "builtin" or data in SIDES:
-            kind = data
-            given = {} if self.root is None else {"root": str(self.root)}
-        elif path.suffix.lower() in (".npy", ".npz"):
-            kind = "arrays"
-            if _paired(path):
-                return self._paired(path)
-        elif path.is_dir():
-            kind = "parquet" if any(p.suffix.lower() == ".parquet" for p in path.iterdir()) else "folder"
-        else:
-            raise ValueError(
-                f"{printable(data)}: found no such folder or file; expected a folder of pictures or of *.parquet, a .npy or .npz file, or "
-                f"one of builtin, {', '.join(SIDES)}"
-            )
+        if _paired(Path(data)):
+            return self._paired(Path(data))
+        kind, given = named(data, self.root)
         if self.pairing == "neighbours" and self.size is None and kind != "arrays":
             given["size"] = {"builtin": 32, **SIDES}.get(kind, BIG)
         if self.pairing == "frames" and kind == "folder":

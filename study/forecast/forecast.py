@@ -11,6 +11,7 @@ from torch import Tensor
 
 from datamodules import Moments, SourcePairs
 from models import Encoder
+from study.choices import NUMBERS
 from study.forecast import timed
 from study.forecast.change import Cell, changed
 from study.forecast.end_state import EndState, Whitened, times
@@ -19,7 +20,7 @@ from study.forecast.lift import Lifted, lifted
 from study.forecast.masks import Mask
 from study.forecast.moments import Blocks, union
 from study.forecast.patterns import patterns
-from study.forecast.probe import COUNTS, NUMBERS, Probed, ProbeForecast, random_projection
+from study.forecast.probe import COUNTS, Probed, ProbeForecast, random_projection
 from study.forecast.timed import Training
 from study.forecast.trained import Network, all_trained
 from study.theory.flow import Objective

@@ -3,7 +3,7 @@
 Shapes: d inputs, f features of the frozen network, k features.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from datamodules import Moments, SourcePairs
+from datamodules.messages import printable
 from datamodules.pairings.pairing import MOMENTS
 from datamodules.progress import shown
 from models import Encoder, Stack
@@ -22,7 +23,6 @@ from study.forecast.probe import Probed, ProbeForecast
 from study.observers.distractor import explained
 from study.observers.extract import extract
 
-WIDTHS = (64, 64)
 FEATURES, PATCH = 512, 4  # of the network of `study run networks`
 TIMM = "timm:"
 COUNTS = {"train": 4000, "validation": 2000}  # samples behind a distractor's share, as of study.observers.Distractor
@@ -45,10 +45,25 @@ class Lifted:
         return self.at(labels)["jepa"].ahead_of(self.at(labels)["mae"])
 
 
-def random(shape: Sequence[int], seed: int = 0, widths: Sequence[int] = WIDTHS) -> Encoder:
+def named(lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int]) -> tuple[str, Encoder]:
+    """A frozen network and its name.
+
+    Raises:
+        ValueError: there is none of this name, or it does not take such samples.
+    """
+    if isinstance(lift, Encoder):
+        return f"of {lift.features:,} features that was given", lift
+    if lift == "random":
+        return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths)
+    if lift.startswith(TIMM):
+        return lift, pretrained(lift.removeprefix(TIMM), shape)
+    raise ValueError(f"lift must be random, {TIMM}NAME or a checkpoint, found {printable(lift)}")
+
+
+def random(shape: Sequence[int], seed: int = 0, widths: Sequence[int] = (64, 64)) -> Encoder:
     """The network that would be trained, at its initialisation: the convolution of `study run networks` for square pictures whose side
     is a multiple of its patch, else a ReLU network of these widths."""
-    network: partial[nn.Module]
+    network: Callable[[], nn.Module]
     if len(shape) == 3 and shape[1] == shape[2] and shape[1] % PATCH == 0:
         network = partial(Convolution, shape[1], shape[0], list(widths), PATCH, FEATURES)
     else:

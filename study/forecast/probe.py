@@ -12,7 +12,8 @@ from torch import Tensor
 
 from datamodules import Pairs, random
 from models import Encoder
-from study.observers.few import NUMBERS, fitted
+from study.choices import NUMBERS
+from study.observers.few import fitted
 from study.observers.probe import Sample
 
 COUNTS = {"train": 8000, "validation": 2000, "test": 5000}  # those of study.observers.Probe

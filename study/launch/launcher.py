@@ -9,6 +9,7 @@ from pathlib import Path
 from study.console import Console
 from study.experiments.base import Experiment, Results
 from study.launch import store
+from study.launch.progress import Progress
 from study.observers.loss import Diverged
 from study.running.result import Result
 from study.running.run import Run
@@ -33,7 +34,7 @@ class Launcher(abc.ABC):
         """
 
     @abc.abstractmethod
-    def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+    def launch(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
         """Results by role; of runs that diverge, the error. Prints one line for each run that is done, or was done before.
 
         Raises:
@@ -48,8 +49,11 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
     results: Results = {}
     plan = experiment.plan()
     batch = next(plan)
+    progress = Progress(console, experiment.run_count(), experiment.expected_seconds())
+    progress.begin(f"{experiment.name} on {experiment.device}")
     while batch:
-        outcomes = launcher.launch(batch, out, command, console)
+        progress.expect(len(batch))
+        outcomes = launcher.launch(batch, out, command, progress)
         results |= {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Result)}
         diverged = {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Diverged)}
         for role, stop in diverged.items():
@@ -60,8 +64,3 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
             break
     store.record(experiment, results, out, command, time.monotonic() - start)
     return results
-
-
-def report(role: str, seconds: float, result: Result, console: Console) -> None:
-    """The line of a run that is done: how long it took, and how it came to be."""
-    console.print(f"  {role:<24} {seconds:6.1f} s  {result.origin}  {result.path}")

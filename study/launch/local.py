@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from datamodules.memory import free_bytes
-from study.console import Console
-from study.launch.launcher import Launcher, report
+from study.launch.launcher import Launcher
 from study.launch.order import CARRY_OUT, order
 from study.launch.parts import split
 from study.launch.pool import Place, pool
+from study.launch.progress import Progress
 from study.launch.release import released
 from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need
@@ -51,31 +51,31 @@ class Local(Launcher):
     def device(self, choice: str) -> str:
         return device_of(choice)
 
-    def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+    def launch(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
         if len(batch) > 1 and len(places(next(iter(batch.values())).need().device)) > 1:
-            return self.at_once(batch, out, command, console)
-        return self.one_by_one(batch, out, command, console)
+            return self.at_once(batch, out, command, progress)
+        return self.one_by_one(batch, out, command, progress)
 
-    def at_once(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+    def at_once(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
         """In a pool of processes; all runs are done, also where some diverge."""
         folders = {role: run.folder(out) for role, run in batch.items()}
         kept = {role: result for role, folder in folders.items() if (result := stored(folder))}
         for role, result in kept.items():
-            report(role, 0.0, result, console)
+            progress.end(role, 0.0, result)
         waiting = {role: run for role, run in batch.items() if role not in kept}
         orders = {role: order(run, Path(out), folders[role], command, self.splitting) for role, run in waiting.items()}
         diverged: dict[str, Diverged] = {}
         with closing(pool(orders, room([run.need() for run in waiting.values()]), CARRY_OUT)) as answers:
             for role, seconds, failed in answers:
                 if failed is None:
-                    report(role, seconds, read(folders[role]), console)
+                    progress.end(role, seconds, read(folders[role]))
                 elif isinstance(error := error_of(failed), Diverged):
                     diverged[role] = error
                 else:
                     raise error
         return {role: kept.get(role) or diverged.get(role) or read(folders[role]) for role in batch}
 
-    def one_by_one(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+    def one_by_one(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
         """In this process; ends with the first that diverges."""
         outcomes: dict[str, Result | Diverged] = {}
         for role, run in batch.items():
@@ -86,7 +86,7 @@ class Local(Launcher):
             except Diverged as stop:
                 return outcomes | {role: stop}
             outcomes[role] = result
-            report(role, time.monotonic() - start, result, console)
+            progress.end(role, time.monotonic() - start, result)
         return outcomes
 
 

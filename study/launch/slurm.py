@@ -14,9 +14,10 @@ from typing import Any
 
 from study.console import Console
 from study.launch.cluster import Cluster
-from study.launch.launcher import Launcher, report
+from study.launch.launcher import Launcher
 from study.launch.order import order
 from study.launch.pool import environment
+from study.launch.progress import Progress
 from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.failed import error_of, failed
@@ -55,24 +56,24 @@ class Slurm(Launcher):
             raise ValueError("device cuda was asked for, but no GPU of the cluster; give --gpus-per-node 1 or more")
         return ("cuda" if self.cluster.gpus_per_node else "cpu") if choice == "auto" else choice
 
-    def launch(self, batch: Mapping[str, Run], out: Path, command: str, console: Console) -> dict[str, Result | Diverged]:
+    def launch(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
         """Raises ValueError also where SLURM refuses the jobs, in its words. Jobs that are in the queue already, submitted by a
         process that ended since, are waited for and not submitted again."""
         folders = {role: run.folder(out) for role, run in batch.items()}
         waiting = {}
         for role, folder in folders.items():
             if result := stored(folder):
-                report(role, 0.0, result, console)
+                progress.end(role, 0.0, result)
             else:
                 waiting[role] = folder
         if waiting:
-            queue = settled(waiting, console)
+            queue = settled(waiting, progress.console)
             waiting = {role: folder for role, folder in waiting.items() if not (folder / "done").exists()}  # meanwhile
             gone = [role for role, folder in waiting.items() if not in_queue(folder, queue)]
             if gone:
                 orders = [order(batch[role], Path(out), folders[role], command, self.splitting) for role in gone]
-                self.submit(orders, Path(out).resolve() / "jobs", console)
-            wait(waiting, console)
+                self.submit(orders, Path(out).resolve() / "jobs", progress.console)
+            wait(waiting, progress)
         outcomes = {role: outcome(role, folder) for role, folder in folders.items()}
         for found in outcomes.values():
             if not isinstance(found, Result | Diverged):
@@ -146,7 +147,7 @@ def settled(waiting: Mapping[str, Path], console: Console) -> Queue:
         time.sleep(pause)
 
 
-def wait(waiting: Mapping[str, Path], console: Console) -> None:
+def wait(waiting: Mapping[str, Path], progress: Progress) -> None:
     """Until every run is done, has failed, or is in the queue no more; shows how many are in which state."""
     pause, shown, ended = SHORTEST, "", set[str]()
     while len(ended) < len(waiting):
@@ -158,11 +159,11 @@ def wait(waiting: Mapping[str, Path], console: Console) -> None:
             for role in [role for role, state in states.items() if state == "ended"]:
                 ended.add(role)
                 if (waiting[role] / "done").exists():
-                    report(role, seconds_of(waiting[role]), read(waiting[role]), console)
+                    progress.end(role, seconds_of(waiting[role]), read(waiting[role]))
             counts = Counter(state for state in states.values() if state != "ended")
             line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         if line and line != shown:
-            console.print(f"  {line}; {len(ended)} of {len(waiting)} ended")
+            progress.console.print(f"  {line}; {len(ended)} of {len(waiting)} ended")
         shown, pause = line, min(1.5 * pause, LONGEST)
         if len(ended) < len(waiting):
             time.sleep(pause)

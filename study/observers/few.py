@@ -10,7 +10,6 @@ from torch import Tensor
 from datamodules import random
 from study.observers.ridge import Ridge, fit
 
-NUMBERS = (100, 300, 1000, 3000)
 DRAWS = 5
 LABELS = -1  # stands where the data's streams of random numbers have their seed
 

@@ -14,7 +14,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from study.files import checksum, content, flush, naming, shown
 from study.running.lock import check_held
-from study.terminal import say
+from study.terminal import escaped, say
 
 UNREADABLE = (RuntimeError, LookupError, TypeError, AttributeError, ValueError, EOFError, OverflowError, AssertionError)
 
@@ -44,7 +44,10 @@ class Checkpoint(Callback):
             )
 
         if trainer.global_step:
-            self.origin = f"resumed from update {trainer.global_step * trainer.datamodule.chunk}"  # type: ignore[attr-defined]
+            data = trainer.datamodule  # type: ignore[attr-defined]
+            self.origin = f"resumed from update {trainer.global_step * data.chunk}"
+            if trainer.is_global_zero:
+                print(escaped(f"{self.run.name}: {self.origin} of {data.updates:,}"), flush=True)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]

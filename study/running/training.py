@@ -6,6 +6,7 @@ import copy
 import errno
 import itertools
 import logging
+import re
 import sys
 import time
 import warnings
@@ -18,7 +19,6 @@ import yaml
 from jsonargparse import ActionConfigFile
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning import Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -32,6 +32,7 @@ from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.observers.observer import Observer
 from study.running import inputs, options, size
+from study.running.bar import Bar
 from study.running.capacity import Need, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
@@ -42,7 +43,7 @@ from study.running.result import Result
 from study.running.resume import check_table, checked
 from study.running.run import Run, begun, finish, stored
 from study.running.signals import Preempted
-from study.terminal import say
+from study.terminal import announce, say
 
 PROCESSES = {"devices", "num_nodes", "strategy"}
 CELL, METRICS = 80, 40  # bytes of a value in the table; values that an observer records at a time
@@ -50,9 +51,18 @@ SEARCHED = 3 * 500  # vectors that a search of directions without matrices holds
 
 
 class FitParser(LightningArgumentParser):
-    """Parser of `study fit`, which reports mistakes as the other commands do."""
+    """Parser of `study fit`, which reports mistakes as the other commands do, with their place where a file has them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.files: list[Path] = []  # configurations that were read
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        keys = re.findall(r"'([\w.]+)'", str(message))
+        for path in self.files:
+            known = yaml_files.places(path)
+            if found := next((known[key] for key in keys if key in known), ""):
+                fail(self, message, f"{path}, {found}: ")
         fail(self, message)
 
 
@@ -61,6 +71,7 @@ class ConfigFile(ActionConfigFile):
 
     @staticmethod
     def apply_config(parser: FitParser, cfg: Any, dest: str, value: str) -> None:
+        parser.files.append(Path(value))
         for name, part in yaml_files.read(Path(value)).items():
             if name in ("trainer", "model", "data") and not isinstance(part, dict):
                 raise ValueError(f"{value}: {name} must be a mapping of options to values, found {options.short(part)}")
@@ -178,7 +189,6 @@ class Training(Run):
         preemption = Preemption(saver)
         logger = Events(path, name="", version="")
         arguments, learner, data = cli.build()
-        shown = sys.stderr.isatty()
         arguments |= {
             "accelerator": config["trainer"]["accelerator"],
             "devices": 1 if arguments["devices"] == "auto" else arguments["devices"],
@@ -189,14 +199,14 @@ class Training(Run):
                 *(arguments["callbacks"] or []),
                 saver,
                 preemption,
-                *([RichProgressBar(leave=False)] if shown else []),
+                *([Bar()] if sys.stderr.isatty() else []),
             ],
             "logger": logger,
             "use_distributed_sampler": False,  # the data divide their batches themselves
             "log_every_n_steps": 1,  # observers decide when to log
             "enable_checkpointing": False,  # by our own callback
             "enable_model_summary": False,
-            "enable_progress_bar": shown,
+            "enable_progress_bar": False,  # it would count chunks
             "default_root_dir": path,
             "plugins": options.environment(),
         }
@@ -215,6 +225,8 @@ class Training(Run):
         for observer in arguments["callbacks"]:
             if isinstance(observer, Observer):
                 observer.check(learner, data)
+        if first and isinstance(data, datamodules.SourcePairs):
+            announce(f"data: {data.summary()}")
         with begun(path, config) if first else contextlib.nullcontext():
             # By a process that had the lock until now. Several processes do not stop here, where the others would wait for the
             # first one: they go on from the last checkpoint, after which nothing is left to do.

@@ -1,13 +1,19 @@
-"""What docs/networks.md shows is trained as it stands."""
+"""What docs/networks.md shows is trained as it stands, and what docs/commands.md shows is printed."""
 
 import copy
+import doctest
+import glob
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+
+from study import cli
+from study.terminal import announce
 
 TEXT = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
 WHOLE, *PARTS = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
@@ -108,3 +114,28 @@ def test_the_science_can_be_read_in_one_sitting():
     files = re.findall(r"`([\w/]+\.py)`", order)
     assert len(files) == 6
     assert sum(len((root / file).read_text().splitlines()) for file in files) <= 650
+
+
+COMMANDS = Path(__file__).parents[2] / "docs" / "commands.md"
+LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def test_the_commands_of_the_document_print_what_it_shows(tmp_path, monkeypatch, capsys):
+    """One after the other in one folder; `...` stands for anything."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    announce.cache_clear()
+    Path("examples").symlink_to(COMMANDS.parents[1] / "examples")
+    text = "".join(re.findall(r"```console\n(.*?)```", COMMANDS.read_text(), re.DOTALL))
+    blocks = re.findall(r"^\$ study (.*)\n((?:(?!\$ ).*\n)*)", text, re.MULTILINE)
+    assert len(blocks) == text.count("$ ") >= 10
+    for given, expected in blocks:
+        arguments = [found for part in shlex.split(given) for found in (sorted(glob.glob(part)) if "*" in part else [part])]
+        monkeypatch.setattr(sys, "argv", ["study", *arguments])
+        try:
+            code = cli.main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        assert code == (2 if "study: error" in expected else 0), err
+        assert doctest.OutputChecker().check_output(expected, out + err, LIKE), f"$ study {given}\n{out}{err}"

@@ -9,7 +9,7 @@ from datamodules import Moments
 from datamodules.pairings.pairing import MOMENTS
 from models import MLP, Learner, Stack, StopGradient
 from study.forecast import lift
-from study.forecast.command import named, spectrum
+from study.forecast.command import spectrum
 from study.forecast.end_state import Whitened
 from study.forecast.probe import ProbeForecast
 from study.forecast.timed import Training
@@ -130,5 +130,5 @@ def test_without_labels_nothing_is_lifted(tmp_path):
 
 def test_the_random_network_suits_the_shape_of_samples():
     assert lift.random([3, 16, 16]).taps == ["stem", "block1", "block2", "features"]
-    name, series = named("random", [2, 30], 0, [8])
+    name, series = lift.named("random", [2, 30], 0, [8])
     assert series.features == lift.FEATURES and "widths 8" in name

@@ -176,7 +176,7 @@ def test_a_probe_refuses_weights_that_are_none(name, path, study):
 
 def test_a_checkpoint_with_nothing_changed_is_resumed_and_probed(path, trained, study):
     sign(path, torch.load(path, weights_only=True))
-    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])
+    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; DATA names others"])
     assert study("fit", "--config", "run.yaml") == (0, [])
     (resumed,), (whole,) = (folder.glob("fit/*/metrics.parquet") for folder in (path.parents[3], trained / "finished"))
     pd.testing.assert_frame_equal(pd.read_parquet(resumed), pd.read_parquet(whole), check_exact=True)
@@ -262,7 +262,7 @@ def test_a_probe_imports_only_what_the_user_trusts(place, path, tmp_path, monkey
     if place == ("data",):
         assert study("probe", path, "--trust", "strangers.Stranger") == (
             0,
-            [f"study: reading images of images, as {path} says; --images and --root give others"],
+            [f"study: reading images of images, as {path} says; DATA names others"],
         )
         assert (tmp_path / "imported").exists()
 
@@ -287,7 +287,7 @@ def test_a_checkpoint_names_neither_callbacks_nor_downloads(path, tmp_path, monk
     sign(path, content)
     code, lines = study("probe", path)
     assert code == 2 and not fetched and not (tmp_path / "fetched").exists()
-    assert lines[0] == f"study: reading images of {tmp_path / 'fetched'}, as {path} says; --images and --root give others"
+    assert lines[0] == f"study: reading images of {tmp_path / 'fetched'}, as {path} says; DATA names others"
     assert lines[1].startswith(f"study: error: {tmp_path / 'fetched'}: ")
 
 
@@ -295,7 +295,7 @@ def test_a_callback_of_the_trainer_is_not_made_by_a_probe(path, study):
     content = torch.load(path, weights_only=True)
     content["config"] = copy.deepcopy(content["config"]) | {"trainer": {"callbacks": [{"class_path": "strangers.Callback"}]}}
     sign(path, content)
-    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; --images and --root give others"])
+    assert study("probe", path) == (0, [f"study: reading images of images, as {path} says; DATA names others"])
 
 
 def places(content, above=()):

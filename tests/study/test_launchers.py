@@ -25,6 +25,7 @@ from study.launch import local, pool, slurm, status
 from study.launch.cluster import Cluster
 from study.launch.local import Local
 from study.launch.order import CARRY_OUT, carry_out, order
+from study.launch.progress import Progress
 from study.observers.loss import Diverged
 from study.running import scheduler
 from study.running.failed import error_of, write_failure
@@ -45,13 +46,17 @@ def main(*arguments):
         return stop.code
 
 
+def silent(batch):
+    return Progress(Console(quiet=True), len(batch))
+
+
 def test_a_pool_gives_the_results_of_one_process(runs, monkeypatch):
     batch = {"a": run("a"), "b": run("b", 500.0, 100), "c": run("c", 0.02)}
-    here = Local().launch(batch, runs / "here", "test", Console(quiet=True))
+    here = Local().launch(batch, runs / "here", "test", silent(batch))
     assert isinstance(here["b"], Diverged)
     assert set(here) == {"a", "b"}, "one process stops at the first that diverges"
     monkeypatch.setattr(local, "places", lambda device: PLACES)
-    pooled = Local().launch(batch, runs / "pool", "test", Console(quiet=True))
+    pooled = Local().launch(batch, runs / "pool", "test", silent(batch))
     assert list(pooled) == ["a", "b", "c"]
     assert (pooled["b"].update, pooled["b"].network, pooled["b"].lr) == (here["b"].update, 0, 500.0)
     for role in ("a", "c"):
@@ -211,7 +216,7 @@ def test_only_what_the_scheduler_says_is_asked_again(campaign):
     folder = campaign / "test" / "waiting-00000000"
     (folder / "job.json").write_text("{")
     with pytest.raises(ValueError, match=r"job\.json: damaged"):
-        slurm.wait({"waiting": folder}, Console(quiet=True))
+        slurm.wait({"waiting": folder}, silent({"waiting": folder}))
 
 
 def test_a_name_that_leads_elsewhere_is_refused(campaign):

@@ -18,6 +18,7 @@ from study.launch import slurm as launchers
 from study.launch.cluster import Cluster
 from study.launch.order import CARRY_OUT, order
 from study.launch.pool import pool
+from study.launch.progress import Progress
 from study.launch.status import Runs
 from study.running import scheduler
 from study.running.lock import owner
@@ -49,7 +50,7 @@ def launch(slurm, monkeypatch, runs):
         with monkeypatch.context() as patch:
             if not wait:
                 patch.setattr(launchers, "wait", lambda *_: signal.raise_signal(signal.SIGINT))
-            return launchers.Slurm(cluster=cluster).launch(batch, runs, "test", Console(width=200))
+            return launchers.Slurm(cluster=cluster).launch(batch, runs, "test", Progress(Console(width=200), len(batch)))
 
     return launch
 
