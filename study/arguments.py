@@ -40,7 +40,9 @@ def fail(parser: argparse.ArgumentParser, message: str, where: str = "") -> NoRe
     name is unknown."""
     text = " ".join(essence(str(message)).split())
     if "nrecognized" in text or "accept" in text:
-        options = sorted({o for action in parser._actions for o in action.option_strings if o.startswith("--")})
+        options = sorted(
+            {o for action in parser._actions for o in action.option_strings if o.startswith("--") and o[-1] != "+"}
+        )
         section = re.search(r"Group '(\w+)'", text)
         options = [o for o in options if o.startswith(f"--{section[1]}.")] if section else options
         wrong = re.search(r"option '([^']+)'|Option '([^']+)'|: --([\w.-]+)", text)

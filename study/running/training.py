@@ -12,7 +12,7 @@ import time
 import warnings
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 import yaml
@@ -53,12 +53,10 @@ SEARCHED = 3 * 500  # vectors that a search of directions without matrices holds
 class FitParser(LightningArgumentParser):
     """Parser of `study fit`, which reports mistakes as the other commands do, with their place where a file has them."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.files: list[Path] = []  # configurations that were read
+    files: ClassVar[list[Path]] = []  # configurations that were read; shared with the parsers of the classes that they name
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        keys = re.findall(r"'([\w.]+)'", str(message))
+        keys = [key.partition(".")[0] for key in re.findall(r"[\"']([\w.]+)[\"']", str(message))][::-1]
         for path in self.files:
             known = yaml_files.places(path)
             if found := next((known[key] for key in keys if key in known), ""):
@@ -71,7 +69,7 @@ class ConfigFile(ActionConfigFile):
 
     @staticmethod
     def apply_config(parser: FitParser, cfg: Any, dest: str, value: str) -> None:
-        parser.files.append(Path(value))
+        FitParser.files.append(Path(value))
         for name, part in yaml_files.read(Path(value)).items():
             if name in ("trainer", "model", "data") and not isinstance(part, dict):
                 raise ValueError(f"{value}: {name} must be a mapping of options to values, found {options.short(part)}")
@@ -97,6 +95,7 @@ class StudyCLI(LightningCLI):
         )
 
     def init_parser(self, **kwargs: Any) -> FitParser:
+        FitParser.files.clear()
         parser = FitParser(**kwargs)
         parser.add_argument("-c", "--config", action=ConfigFile, help="a configuration, such as a run's config.yaml")
         return parser

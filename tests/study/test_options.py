@@ -224,6 +224,26 @@ def test_yaml_that_would_be_read_otherwise_than_meant_is_refused_with_the_name_o
     assert "run.yaml: " in answer[1][0]
 
 
+TYPOS = {
+    "of the model": ("  lr: 0.05", "  momentun: 0.5", "column 3: ", "'momentun'; valid options: --model.momentum"),
+    "of a class": ("      inputs: 4", "      inputs: 4\n      epps: 0.1", "column 7: ", "'epps' is not accepted; valid options: --eps"),
+    "of an observer": ("      every: 2", "      evry: 2", "column 7: ", "'evry' is not accepted; valid options: --every"),
+    "of a type": ("      features: 3", "      features: many", "column 7: ", "features"),
+    "of a section": ("data:\n", "datum:\n", "column 1: ", "valid options: "),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TYPOS)
+def test_a_mistake_in_a_file_is_named_with_its_line_and_column_and_what_is_valid(case, fit):
+    found, typed, column, says = TYPOS[case]
+    assert found in TEXT
+    text = TEXT.replace(found, typed, 1)
+    line = next(i for i, line in enumerate(text.splitlines(), 1) if line == typed.splitlines()[-1])
+    answer = fit(text)
+    refused(answer, says)
+    assert f"run.yaml, line {line}, {column}" in answer[1][0]
+
+
 def test_a_cluster_file_with_a_key_twice_is_refused(study, tmp_path):
     (tmp_path / "cluster.yaml").write_text("nodes: 1\nnodes: 2\n")
     refused(study("run", "flips", "--cluster", tmp_path / "cluster.yaml", "--out", tmp_path), "line 2: 'nodes' is given twice")
