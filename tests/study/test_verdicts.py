@@ -146,7 +146,7 @@ MANY = "10000000000000"
     ("arguments", "message"),
     [
         (["dynamics", "--depths", "[1,1]"], "depths must be among 1, 2, 3, 4, each once, found [1, 1]"),
-        (["dynamics", "--depths", "1,2"], "write a list in brackets, such as [1,2]"),
+        (["dynamics", "--depths", "1,deep"], "depths"),
         (["dynamics", "--seeds", MANY], f"seeds must be at least 1 and at most 100,000, found {MANY}"),
         (["flips", "--pairs", MANY], f"pairs must be at least 1 and at most 100,000, found {MANY}"),
         (["flips", "--seed", "-1"], "seed must be at least 0"),
