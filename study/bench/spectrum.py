@@ -31,9 +31,10 @@ class Task:
 
     @cached_property
     def pairs(self) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
-        """Both ways round, so that canonical correlations are those of the symmetric moments."""
+        """Both ways round, so that canonical correlations are those of the symmetric moments; their mean is 0."""
         x, y = (views[0].float() for views in self.planted.sample(0, self.n // 2))
-        return torch.cat([x, y]), torch.cat([y, x])
+        mean = torch.cat([x, y]).mean(0)
+        return torch.cat([x, y]) - mean, torch.cat([y, x]) - mean
 
     @cached_property
     def planted(self) -> GaussianPairs:

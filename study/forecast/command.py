@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from study.choices import NUMBERS, Kind, Pairings
 
 if TYPE_CHECKING:  # what computes takes seconds to import, which a help need not wait for
     from datamodules import SourcePairs
-    from models import Encoder
     from study.forecast.data import Asked
     from study.forecast.forecast import Forecast
     from study.forecast.masks import Mask
@@ -40,7 +39,7 @@ def spectrum(
     count: int = 100_000,
     seed: int = 0,
     change: bool = False,
-    lift: "str | Encoder | None" = None,
+    lift: Any = None,  # str or models.Encoder, which a help need not import
     widths: Sequence[int] = (64, 64),
     train: bool = False,
 ) -> "Forecast":

@@ -144,7 +144,7 @@ def test_show_prints_what_a_run_is_and_what_it_measured(made, study, capsys):
     folder = run_of(made, "two")
     assert cli.main(["show", str(folder)]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"run: {folder}  done\ncommand: study ")
+    assert text.startswith(f"run: {folder}  done\ncommand: study")
     assert "made: trained, finished 20" in text and "  lr: 0.0001" in text
     values = Result(folder).rows("loss")
     (line,) = [line for line in text.splitlines() if line.startswith("  loss ")]

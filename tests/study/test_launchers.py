@@ -20,6 +20,7 @@ import yaml
 from rich.console import Console
 
 from study import cli
+from study.commands import run as run_command
 from study.experiments.linear import training
 from study.launch import local, pool, slurm, status
 from study.launch.cluster import Cluster
@@ -379,7 +380,7 @@ def test_the_command_line_goes_before_the_file(tmp_path, monkeypatch):
     path = tmp_path / "cluster.yaml"
     path.write_text("partition: low\ntimeout: 30\nsetup: [module load cuda]\nsbatch: {mem: 4G}\n")
     asked = []
-    monkeypatch.setattr(cli, "run_experiments", lambda wanted, out, device, launcher: asked.append(launcher))
+    monkeypatch.setattr(run_command, "run", lambda wanted, out, device, launcher: asked.append(launcher))
     monkeypatch.setattr(slurm, "check_installed", lambda: None)
     command = ["run", "dynamics", "--launcher", "slurm", "--timeout", "60", "--cluster", path, "--gpus-per-node", "2"]
     assert main(*command, "--runs-per-job", "8") == 0
@@ -433,7 +434,7 @@ def test_the_documents_commands_are_understood(tmp_path, monkeypatch, capsys):
     Path("cluster.yaml").write_text(block)
     Path("runs/flips").mkdir(parents=True)
     asked = []
-    monkeypatch.setattr(cli, "run_experiments", lambda wanted, out, device, launcher: asked.append(launcher.cluster))
+    monkeypatch.setattr(run_command, "run", lambda wanted, out, device, launcher: asked.append(launcher.cluster))
     monkeypatch.setattr(slurm, "check_installed", lambda: None)
     assert [main(*command[1:]) for command in commands] == [0] * len(commands)
     assert asked[1] == Cluster(**yaml.safe_load(block))
