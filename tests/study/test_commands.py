@@ -114,7 +114,7 @@ def test_a_resume_says_from_which_update_of_how_many(tmp_path, monkeypatch, caps
     assert f"{run.folder(tmp_path).name}: resumed from update 6 of 8\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("colour", [True, False])
+@pytest.mark.parametrize("colour", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_on_a_terminal_progress_counts_updates(colour, tmp_path):
     """Of a training of 5,000 updates in chunks of 2."""
     asked = config(updates=5000)
@@ -274,7 +274,8 @@ def test_a_probe_can_be_read_on_a_terminal_of_40_columns(made, monkeypatch, caps
 
 
 @pytest.mark.parametrize(
-    ("environment", "between"), [({"LC_ALL": "C"}, "±"), ({"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, "+-")]
+    ("environment", "between"),
+    [pytest.param({"LC_ALL": "C"}, "±", marks=pytest.mark.slow), ({"LC_ALL": "C", "PYTHONIOENCODING": "ascii"}, "+-")],
 )
 def test_a_probe_can_be_read_in_a_locale_that_is_not_utf_8_and_through_a_pipe(environment, between, made):
     command = [sys.executable, "-m", "study", "probe", run_of(made, "two"), "--device", "cpu", "--out", "probes"]

@@ -55,7 +55,7 @@ def fit(tmp_path, monkeypatch):
     return lambda: cli.main(["fit", "--config", "fit.yaml"])
 
 
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.slow), "<&- >&- 2>&-"])
 def test_a_training_is_done_with_closed_outputs(closed, tmp_path):
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(FIT))
     assert process("fit", "--config", "fit.yaml", shell=closed, cwd=tmp_path, PYTHONPATH=ROOT)[0] == 0
@@ -63,7 +63,13 @@ def test_a_training_is_done_with_closed_outputs(closed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "closed", [pytest.param("<&-", marks=pytest.mark.slow), pytest.param(">&-", marks=pytest.mark.slow), "2>&-", "<&- >&- 2>&-"]
+    "closed",
+    [
+        pytest.param("<&-", marks=pytest.mark.slow),
+        pytest.param(">&-", marks=pytest.mark.slow),
+        pytest.param("2>&-", marks=pytest.mark.slow),
+        "<&- >&- 2>&-",
+    ],
 )
 def test_outputs_can_be_closed(closed, finished):
     code, out, err = process("report", "--out", finished, shell=closed)
@@ -89,7 +95,7 @@ ENCODINGS = {
 }
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", ["POSIX", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ascii", "strict"))])
 def test_a_terminal_without_the_letters_shows_them_escaped(encoding, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / ODD)
     code, text, err = process("report", "--out", out, **ENCODINGS[encoding])
@@ -120,7 +126,8 @@ def test_a_name_that_is_not_utf_8_is_honoured(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["list"], ["--help"], ["status", "--help"], ["claims"], pytest.param(["report"], marks=pytest.mark.slow)]
+    "arguments",
+    [["--help"], ["claims"], *(pytest.param(a, marks=pytest.mark.slow) for a in (["list"], ["status", "--help"], ["report"]))],
 )
 def test_python_without_docstrings_and_asserts_says_the_same(arguments, finished):
     arguments = [*arguments, *(["--out", finished] if arguments[0] in ("claims", "report") else [])]
