@@ -114,7 +114,8 @@ def test_a_resume_says_from_which_update_of_how_many(tmp_path, monkeypatch, caps
     assert f"{run.folder(tmp_path).name}: resumed from update 6 of 8\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("colour", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("colour", [True, False])
 def test_on_a_terminal_progress_counts_updates(colour, tmp_path):
     """Of a training of 5,000 updates in chunks of 2."""
     asked = config(updates=5000)

@@ -117,6 +117,7 @@ def test_names_are_shown_as_they_are_in_one_line(finished, tmp_path, study, caps
     assert not any("\x1b" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_name_that_is_not_utf_8_is_honoured(finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "n\udcff")
     assert process("claims", "--out", out)[::2] == (0, "")
@@ -202,6 +203,7 @@ def test_the_path_of_a_folder_can_lead_up(finished, tmp_path, monkeypatch, study
     assert study("report", "--out", "runs/../runs") == (0, [])
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_a_training_with_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = copy.deepcopy(FIT)
