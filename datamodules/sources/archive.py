@@ -1,12 +1,44 @@
-"""Reading numpy's files: nothing in them is run."""
+"""Samples in one file of numpy's: nothing in it is run."""
 
+import abc
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from datamodules.messages import printable, reason
+from datamodules.sources.source import Source
+
+
+class Archive(Source):
+    """A source that is one file.
+
+    Args:
+        root: the file.
+    """
+
+    expected: ClassVar[str]  # what the file is to hold, in words
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    @abc.abstractmethod
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """What the file holds, by name."""
+
+    @property
+    def labelled(self) -> bool:
+        return len(np.unique(self._arrays().get("labels", []))) > 1
+
+    def files(self) -> list[Path]:
+        if not self.root.is_file():
+            raise ValueError(f"{printable(self.root)}: no such file; {self.expected}")
+        return [self.root]
 
 
 def read(root: Path, names: Collection[str], expected: str) -> tuple[dict[str, np.ndarray], list[str]]:

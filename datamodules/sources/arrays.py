@@ -13,7 +13,6 @@ from datamodules.messages import printable, say
 from datamodules.order import held_out
 from datamodules.seen import look
 from datamodules.sources import archive
-from datamodules.sources.source import Source
 from datamodules.sources.windows import Windows
 from datamodules.splits import Split
 
@@ -23,7 +22,7 @@ ROWS = {2: "N vectors", 3: "N windows of T x d", 4: "N images of channels x rows
 NUMBERS_AT_ONCE = 2**24
 
 
-class Arrays(Source):
+class Arrays(archive.Archive):
     """Samples of an .npy file, or of an .npz file with x and, where there are any, labels, groups, x_test and labels_test.
 
     Without `window` an array holds one sample per row: N x d vectors, N x T x d windows, or N x channels x rows x columns images,
@@ -43,30 +42,21 @@ class Arrays(Source):
         ValueError: an impossible value.
     """
 
+    expected = EXPECTED
+
     def __init__(self, root: Path, window: int | None = None, step: int | None = None) -> None:
         for name, value in (("window", window), ("step", step)):
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, found {value}")
         if step is not None and window is None:
             raise ValueError(f"step = {step} needs windows; give --window too")
-        self.root, self.windows = Path(root), None if window is None else Windows(window, step or window)
-
-    def __str__(self) -> str:
-        return str(self.root)
+        super().__init__(root)
+        self.windows = None if window is None else Windows(window, step or window)
 
     @property
     def shape(self) -> list[int]:
         x = self._arrays()["x"]
         return list(x.shape[1:]) if self.windows is None else self.windows.shape(x.shape)
-
-    @property
-    def labelled(self) -> bool:
-        return len(np.unique(self._arrays().get("labels", []))) > 1
-
-    def files(self) -> list[Path]:
-        if not self.root.is_file():
-            raise ValueError(f"{printable(self.root)}: no such file; {EXPECTED}")
-        return [self.root]
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return _read(self.root, look(self.files()), None if self.windows is None else self.windows.length)

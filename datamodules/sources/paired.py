@@ -11,13 +11,12 @@ from datamodules.messages import printable
 from datamodules.order import held_out
 from datamodules.seen import look
 from datamodules.sources import archive
-from datamodules.sources.source import Source
 from datamodules.splits import Split
 
 EXPECTED = "expected a .npz file with x and y, two arrays of numbers of one shape, and labels where there are any"
 
 
-class Paired(Source):
+class Paired(archive.Archive):
     """The pairs (x, y) of an .npz file: N samples x, as many y of their shape and, where there are any, `labels`, one of each pair.
 
     A pair is a group of two samples, one after the other, so that datamodules.pairings.Lag makes pairs of them. A fifth is the test split.
@@ -26,24 +25,11 @@ class Paired(Source):
         root: the file.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
-
-    def __str__(self) -> str:
-        return str(self.root)
+    expected = EXPECTED
 
     @property
     def shape(self) -> list[int]:
         return list(self._arrays()["x"].shape[1:])
-
-    @property
-    def labelled(self) -> bool:
-        return len(np.unique(self._arrays().get("labels", []))) > 1
-
-    def files(self) -> list[Path]:
-        if not self.root.is_file():
-            raise ValueError(f"{printable(self.root)}: no such file; {EXPECTED}")
-        return [self.root]
 
     def _arrays(self) -> dict[str, np.ndarray]:
         return _read(self.root, look(self.files()))

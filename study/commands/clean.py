@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from study.arguments import Parser
-from study.commands.common import add_out
+from study.commands.common import add_name, add_out
 from study.running.run import read
 from study.terminal import escaped, say
 
@@ -18,7 +18,7 @@ EXAMPLES = ("study clean", "study clean pixels --out runs --yes")
 
 def main(arguments: list[str]) -> int:
     parser = Parser(prog="study clean", description=__doc__, examples=EXAMPLES)
-    parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
+    add_name(parser)
     add_out(parser)
     parser.add_argument("--yes", action="store_true", help="without asking")
     options = parser.parse_args(arguments)

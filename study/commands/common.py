@@ -1,4 +1,4 @@
-"""What several commands share: options, and how a command and claims are shown."""
+"""What several commands share: arguments, and how a command and claims are shown."""
 
 import sys
 from pathlib import Path
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 def add_out(parser: Parser) -> None:
     parser.add_argument("--out", type=Folder(), default=Path("runs"), help="folder of results")
+
+
+def add_name(parser: Parser) -> None:
+    parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
 
 
 def add_device(parser: Parser) -> None:

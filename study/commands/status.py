@@ -4,7 +4,7 @@ Of one experiment or of all; unknown is a run of which the queue of its job cann
 """
 
 from study.arguments import Parser
-from study.commands.common import add_out
+from study.commands.common import add_name, add_out
 from study.terminal import escaped
 
 EXAMPLES = ("study status", "study status pixels --out runs")
@@ -12,7 +12,7 @@ EXAMPLES = ("study status", "study status pixels --out runs")
 
 def main(arguments: list[str]) -> int:
     parser = Parser(prog="study status", description=__doc__, examples=EXAMPLES)
-    parser.add_argument("name", type=str, nargs="?", default=None, help="an experiment; default: all")
+    add_name(parser)
     add_out(parser)
     options = parser.parse_args(arguments)
     from study.launch.status import STATES, Runs

@@ -139,6 +139,11 @@ class Forecast(ImageExperiment):
         return self.pairs(*cell[:4], pairing, seeds, updates)
 
     @property
+    def forecast_rates(self) -> tuple[float, ...]:
+        """Learning rates that the timed forecast tries: those of the trainings."""
+        return self.rates
+
+    @property
     def lifts(self) -> dict[str, Any]:
         """Frozen networks on whose features end states are forecast too, as configurations."""
         return {}
@@ -163,7 +168,7 @@ class Forecast(ImageExperiment):
             "depth": len(like["hidden"]) + 1,
             "eps": like["eps"],
             "momentum": 0.9,
-            "rates": list(Forecast.rates if self.lifts else self.rates),
+            "rates": list(self.forecast_rates),
             "lengths": list(self.lengths),
             "labels": [FEW],
             "lifts": self.lifts,

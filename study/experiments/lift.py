@@ -47,6 +47,11 @@ class Lift(Forecast):
     cells: int = 8
 
     @property
+    def forecast_rates(self) -> tuple[float, ...]:
+        """Those of deep linear networks and SGD, which the timed forecast is of."""
+        return Forecast.rates
+
+    @property
     def lifts(self) -> dict[str, Any]:
         return {network: encoder(network, self.made.shape, [TUNING_SEED]) for network in self.networks}
 

@@ -87,8 +87,7 @@ def spectrum(
     Raises:
         ValueError: one line: no such data, or an option that is impossible for them.
     """
-    from study.forecast import forecast
-    from study.forecast import lift as lifting
+    from study.forecast import forecast, frozen
     from study.forecast.data import Asked
     from study.forecast.timed import Training
 
@@ -102,8 +101,8 @@ def spectrum(
     pairs, mask = asked.pairs(data)
     eps = 0.6**depth
     training = Training(depth, eps, rates=(), updates=updates, seed=seed) if updates else None
-    frozen = None if lift is None else lifting.named(lift, pairs.source.shape, seed, widths)
-    found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change, lift=frozen, train=train)
+    network = None if lift is None else frozen.named(lift, pairs.source.shape, seed, widths)
+    found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change, lift=network, train=train)
     return replace(found, about=described(str(data), pairs, asked, mask))
 
 

@@ -3,28 +3,22 @@
 Shapes: d inputs, f features of the frozen network, k features.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from datamodules import Moments, SourcePairs
-from datamodules.messages import printable
 from datamodules.pairings.pairing import MOMENTS
 from datamodules.progress import shown
-from models import Encoder, Stack
-from models.networks import Convolution
+from models import Encoder
 from study.forecast.end_state import Whitened
 from study.forecast.moments import BLOCKS
 from study.forecast.probe import Probed, ProbeForecast
 from study.observers.distractor import explained
 from study.observers.extract import extract
 
-FEATURES, PATCH = 512, 4  # of the network of `study run networks`
-TIMM = "timm:"
 COUNTS = {"train": 4000, "validation": 2000}  # samples behind a distractor's share, as of study.observers.Distractor
 
 
@@ -43,61 +37,6 @@ class Lifted:
     def gap(self, labels: int) -> tuple[float, float, float]:
         """JEPA - MAE at so many labels, and 95 % of it."""
         return self.at(labels)["jepa"].ahead_of(self.at(labels)["mae"])
-
-
-def named(lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int]) -> tuple[str, Encoder]:
-    """A frozen network and its name.
-
-    Raises:
-        ValueError: there is none of this name, or it does not take such samples.
-    """
-    if isinstance(lift, Encoder):
-        return f"of {lift.features:,} features that was given", lift
-    if lift == "random":
-        return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths)
-    if lift.startswith(TIMM):
-        return lift, pretrained(lift.removeprefix(TIMM), shape)
-    raise ValueError(f"lift must be random, {TIMM}NAME or a checkpoint, found {printable(lift)}")
-
-
-def random(shape: Sequence[int], seed: int = 0, widths: Sequence[int] = (64, 64)) -> Encoder:
-    """The network that would be trained, at its initialisation: the convolution of `study run networks` for square pictures whose side
-    is a multiple of its patch, else a ReLU network of these widths."""
-    network: Callable[[], nn.Module]
-    if len(shape) == 3 and shape[1] == shape[2] and shape[1] % PATCH == 0:
-        network = partial(Convolution, shape[1], shape[0], list(widths), PATCH, FEATURES)
-    else:
-        network = partial(dense, torch.Size(shape).numel(), list(widths))
-    return Stack(network, list(shape), seeds=[seed])
-
-
-def dense(inputs: int, widths: Sequence[int]) -> nn.Module:
-    """Linear layers with ReLU between them, of which the last has FEATURES outputs."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for width in widths:
-        layers += [nn.Linear(inputs, width), nn.ReLU()]
-        inputs = width
-    return nn.Sequential(*layers, nn.Linear(inputs, FEATURES))
-
-
-def pretrained(name: str, shape: Sequence[int]) -> Encoder:
-    """A network of timm with its published weights, which timm fetches where it has not yet.
-
-    Raises:
-        ValueError: timm has no such network or no weights of it here, or it cannot take such samples.
-    """
-    import timm
-
-    if len(shape) != 3:
-        raise ValueError(f"{name} takes pictures, found samples of shape {list(shape)}; give --lift random")
-
-    def network() -> nn.Module:
-        return timm.create_model(name, pretrained=True, num_classes=0, in_chans=shape[0]).eval()
-
-    try:
-        return Stack(network, list(shape))
-    except OSError as error:  # of the network between here and the weights
-        raise ValueError(f"{name}: its weights cannot be fetched ({error}); give a network whose weights are here") from error
 
 
 def lifted(

@@ -51,9 +51,12 @@ class Training:
     batch: int | None = 128
     seed: int = 0
 
-    def learner(self, objective: Objective, inputs: int, k: int) -> Learner:
-        """One network for each rate, with the same initial weights."""
-        encoder = MLP(inputs, [k] * (self.depth - 1), k, eps=self.eps, seeds=[self.seed] * len(self.rates))
+    def encoder(self, inputs: int, k: int) -> MLP:
+        """One deep linear network for each rate, with the same initial weights."""
+        return MLP(inputs, [k] * (self.depth - 1), k, eps=self.eps, seeds=[self.seed] * len(self.rates))
+
+    def learner(self, objective: Objective, encoder: MLP) -> Learner:
+        """What trains these networks, each at its rate."""
         target = StopGradient() if objective == "jepa" else Pixels()
         return Learner(encoder, target, lr=list(self.rates), momentum=self.momentum)
 
@@ -112,7 +115,7 @@ def forecast(
         ArithmeticError: every rate diverges.
     """
     k, d = end.encoder.shape
-    learner = training.learner(objective, d, k)
+    learner = training.learner(objective, training.encoder(d, k))
     looks = list(trajectory(learner, moments, training.points() if at is None else at, training.batch, training.seed))
     finite = learner.finite()
     if not bool(finite.any()):

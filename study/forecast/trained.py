@@ -6,7 +6,7 @@ import torch
 
 from datamodules import SourcePairs
 from datamodules.progress import shown
-from models import MLP, Learner
+from models import MLP
 from study.forecast.probe import Probed, ProbeForecast
 from study.forecast.timed import Training
 from study.theory.flow import Objective
@@ -31,10 +31,10 @@ def trained(
     Raises:
         ArithmeticError: every rate diverges.
     """
-    learner = training.learner(objective, data.inputs, k)
+    encoder = training.encoder(data.inputs, k)
     if network == "relu":
-        encoder = MLP(data.inputs, [HIDDEN], k, "relu", SCALE**2, seeds=learner.encoder.seeds)
-        learner = Learner(encoder, learner.objective, lr=learner.lr, momentum=training.momentum)
+        encoder = MLP(data.inputs, [HIDDEN], k, "relu", SCALE**2, seeds=encoder.seeds)
+    learner = training.learner(objective, encoder)
     pairs = (data.pairs(update, learner.device) for update in range(training.updates))
     learner.advance(
         shown(pairs, training.updates, f"training {network} {objective.upper()}"),

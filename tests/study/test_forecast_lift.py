@@ -8,6 +8,7 @@ from noisy import noisy
 from datamodules import Moments
 from datamodules.pairings.pairing import MOMENTS
 from models import MLP, Learner, Stack, StopGradient
+from study.forecast import frozen as networks
 from study.forecast import lift
 from study.forecast.command import spectrum
 from study.forecast.end_state import Whitened
@@ -30,7 +31,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def frozen():
-    return lift.random([3, 8, 8], seed=3, widths=[16, 16])
+    return networks.random([3, 8, 8], seed=3, widths=[16, 16])
 
 
 class Identity(torch.nn.Module):
@@ -110,7 +111,7 @@ def test_the_words_of_a_forecast_name_the_frozen_and_the_trained_networks():
         ({"train": True, "updates": 0}, "train needs a length of training"),
         ({"lift": "best"}, "lift must be random, timm:NAME or a checkpoint, found best"),
         ({"lift": "timm:no_such_network"}, "the network cannot be made"),
-        ({"lift": lift.random([3, 16, 16], widths=[8])}, "takes 768 numbers, and the samples have 192"),
+        ({"lift": networks.random([3, 16, 16], widths=[8])}, "takes 768 numbers, and the samples have 192"),
     ],
 )
 def test_what_cannot_be_lifted_or_trained_is_refused_in_one_line(options, line):
@@ -127,6 +128,6 @@ def test_without_labels_nothing_is_lifted(tmp_path):
 
 
 def test_the_random_network_suits_the_shape_of_samples():
-    assert lift.random([3, 16, 16]).taps == ["stem", "block1", "block2", "features"]
-    name, series = lift.named("random", [2, 30], 0, [8])
-    assert series.features == lift.FEATURES and "widths 8" in name
+    assert networks.random([3, 16, 16]).taps == ["stem", "block1", "block2", "features"]
+    name, series = networks.named("random", [2, 30], 0, [8])
+    assert series.features == networks.FEATURES and "widths 8" in name

@@ -27,8 +27,8 @@ def stacked(moments):
 @pytest.mark.parametrize("objective", ["jepa", "mae"])
 def test_the_curve_is_that_of_training_on_exact_moments(objective):
     moments = gaussian().moments()[0]
-    looks = dict(timed.trajectory(QUICK.learner(objective, 6, 3), moments, [0, 3, 10]))
-    learner = QUICK.learner(objective, 6, 3)
+    looks = dict(timed.trajectory(QUICK.learner(objective, QUICK.encoder(6, 3)), moments, [0, 3, 10]))
+    learner = QUICK.learner(objective, QUICK.encoder(6, 3))
     optimizer = learner.configure_optimizers(10)
     for update in range(10):
         learner.advance([stacked(moments)], optimizer)
@@ -58,12 +58,12 @@ def test_more_inputs_than_fit_are_trained_in_a_subspace(objective, monkeypatch):
     lam[10:] *= 1e-3
     moments = GaussianPairs(lam.tolist(), rho.tolist(), basis="rotated").moments()[0]
     training = Training(depth=2, eps=0.2, rates=(3e-3,), updates=200)
-    (_, full), *_ = timed.trajectory(training.learner(objective, 60, 4), moments, [200])
+    (_, full), *_ = timed.trajectory(training.learner(objective, training.encoder(60, 4)), moments, [200])
     monkeypatch.setattr(timed, "LARGEST", 16)
-    (_, found), *_ = timed.trajectory(training.learner(objective, 60, 4), moments, [200])
+    (_, found), *_ = timed.trajectory(training.learner(objective, training.encoder(60, 4)), moments, [200])
     assert float((found - full).norm() / full.norm()) < 0.01
-    (_, first), *_ = timed.trajectory(training.learner(objective, 60, 4), moments, [0])
-    start = training.learner(objective, 60, 4).encoder.layers
+    (_, first), *_ = timed.trajectory(training.learner(objective, training.encoder(60, 4)), moments, [0])
+    start = training.learner(objective, training.encoder(60, 4)).encoder.layers
     torch.testing.assert_close(first, (start[1] @ start[0]).detach().double(), rtol=1e-5, atol=1e-6)
 
 
@@ -91,7 +91,10 @@ def test_at_high_gamma_a_finite_training_is_far_from_the_end_state():
     assert all(len(p.probes) == 1 for p in curve.points)
     assert probe.of({"end": end.encoder})[0].accuracy > curve.last.probes[0].accuracy + 0.05
     best = torch.stack(
-        [probe.validation(W) for _, W in timed.trajectory(short.learner("jepa", 192, 16), moments.moments, [300])]
+        [
+            probe.validation(W)
+            for _, W in timed.trajectory(short.learner("jepa", short.encoder(192, 16)), moments.moments, [300])
+        ]
     )
     assert float(best.max()) == pytest.approx(curve.last.probes[0].validation, abs=3e-3)
 
@@ -104,8 +107,8 @@ def test_points_go_up_to_the_end():
 def test_moments_that_are_symmetric_or_not_are_trained_as_they_are():
     moments = gaussian().moments()[0]
     skewed = Moments(moments.Sxx, moments.Syx + 0.05 * torch.triu(torch.ones(6, 6), 1).double(), moments.Syy)
-    (_, one), *_ = timed.trajectory(QUICK.learner("jepa", 6, 3), moments, [50])
-    (_, other), *_ = timed.trajectory(QUICK.learner("jepa", 6, 3), skewed, [50])
+    (_, one), *_ = timed.trajectory(QUICK.learner("jepa", QUICK.encoder(6, 3)), moments, [50])
+    (_, other), *_ = timed.trajectory(QUICK.learner("jepa", QUICK.encoder(6, 3)), skewed, [50])
     assert not torch.allclose(one, other, rtol=1e-3)
 
 
@@ -123,15 +126,16 @@ def test_gaussian_pairs_have_the_moments():
 def test_large_minibatches_and_small_rates_are_exact_moments(objective):
     moments = gaussian().moments()[0]
     training = Training(depth=2, eps=0.3, momentum=0.0, rates=(1e-3,), updates=500)
-    (_, exact), *_ = timed.trajectory(training.learner(objective, 6, 3), moments, [500])
-    (_, found), *_ = timed.trajectory(training.learner(objective, 6, 3), moments, [500], 2000)
+    (_, exact), *_ = timed.trajectory(training.learner(objective, training.encoder(6, 3)), moments, [500])
+    (_, found), *_ = timed.trajectory(training.learner(objective, training.encoder(6, 3)), moments, [500], 2000)
     assert 0 < float((found - exact).norm() / exact.norm()) < 0.02
 
 
 def test_minibatches_do_not_stand_the_rates_that_exact_moments_stand():
     """200 strong directions, 8 pairs: |x|^2 is 200 times the largest eigenvalue."""
     moments = Moments(*(scale * torch.eye(200).double() for scale in (1.0, 0.5, 1.0)))
-    learners = [Training(depth=1, eps=0.5, momentum=0.0, rates=(1.0,)).learner("mae", 200, 4) for _ in range(2)]
+    steep = Training(depth=1, eps=0.5, momentum=0.0, rates=(1.0,))
+    learners = [steep.learner("mae", steep.encoder(200, 4)) for _ in range(2)]
     for learner, batch in zip(learners, (None, 8), strict=True):
         list(timed.trajectory(learner, moments, [100], batch))
     assert bool(learners[0].finite().all()) and not bool(learners[1].finite().any())
