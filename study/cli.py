@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import inspect
+import os
 import signal
 import sys
 import threading
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from study import documentation
 from study.outside import check_ours
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from study.experiments.base import Claim, Experiment
     from study.launch.launcher import Launcher
 
-COMMANDS = ("list", "run", "status", "cancel", "fit", "probe", "spectrum", "claims", "report", "reproduce", "bench")
+COMMANDS = (
+    "list", "run", "status", "cancel", "fit", "probe", "spectrum", "claims", "report", "board", "reproduce", "bench",
+)  # fmt: skip
 
 
 def parser_of(command: str) -> "Parser":
@@ -56,6 +59,7 @@ def study_run(arguments: list[str]) -> int:
     from study.experiments.base import TrainingExperiment
     from study.launch import local, slurm
     from study.launch.cluster import Cluster, add_options, take_cluster
+    from study.running import loggers
 
     names = ", ".join([*EXPERIMENTS, "linear"])
     if arguments[:1] in (["-h"], ["--help"]):
@@ -73,13 +77,14 @@ def study_run(arguments: list[str]) -> int:
             parser.add_argument(
                 "--observers", type=str, nargs="+", default=[], help="further observers, as path/to/file.py:Class"
             )
+            loggers.add_options(parser)
     add_out(parser, device=True)
     parser.add_argument("--launcher", choices=("local", "slurm"), default="local", help="this machine, or a SLURM cluster")
     add_options(parser)
     parser.add_argument("--chunk", choices=("auto",), default=None, help="auto: split stacks that do not fit into memory")
     options = vars(parser.parse_args(arguments[1:]))
     out, choice, splitting = options.pop("out"), options.pop("device"), options.pop("chunk") == "auto"
-    on_cluster, cluster = options.pop("launcher") == "slurm", take_cluster(options)
+    on_cluster, cluster, logging = options.pop("launcher") == "slurm", take_cluster(options), loggers.take_options(options)
     launcher: Launcher
     if on_cluster:
         slurm.check_installed()
@@ -88,7 +93,7 @@ def study_run(arguments: list[str]) -> int:
         raise ValueError("the options of a cluster have no effect on this machine; give --launcher slurm, or leave them out")
     else:
         launcher = local.Local(splitting)
-    run_experiments([(kind, options) for kind in made], out, choice, launcher)
+    run_experiments([(kind, options) for kind in made], out, choice, launcher, logging)
     return 0
 
 
@@ -124,8 +129,10 @@ def study_cancel(arguments: list[str]) -> int:
     return int(bool(beyond))
 
 
-def run_experiments(wanted: "list[tuple[type[Experiment], dict]]", out: Path, device: str, launcher: "Launcher") -> None:
-    """Run experiments, then write claims and page from all that is under `out`."""
+def run_experiments(
+    wanted: "list[tuple[type[Experiment], dict]]", out: Path, device: str, launcher: "Launcher", logging: dict[str, Any]
+) -> None:
+    """Run experiments, logged so, then write claims and page from all that is under `out`."""
     from study.console import Console
     from study.launch import store
     from study.launch.launcher import perform
@@ -136,7 +143,7 @@ def run_experiments(wanted: "list[tuple[type[Experiment], dict]]", out: Path, de
     for kind, options in wanted:
         experiment = kind(**options, device=device)
         console.print(f"{experiment.name} on {device}: {experiment.expected}")
-        perform(experiment, launcher, out, given(), console)
+        perform(experiment, launcher, out, given(), console, logging)
         done.add(store.place(experiment, out))
     found, made = page.publish(out)
     print_claims(made)
@@ -255,8 +262,34 @@ def study_report(arguments: list[str]) -> int:
     page.publish(options.out)
     print(f"page: {escaped(page.place(options.out))}")
     if options.open:
-        webbrowser.open(page.place(options.out).resolve().as_uri())
+        show(page.place(options.out).resolve().as_uri())
     return 0
+
+
+def study_board(arguments: list[str]) -> int:
+    """TensorBoard of the runs under <out>, on this machine alone, until Ctrl-C."""
+    parser = parser_of("board")
+    add_out(parser)
+    parser.add_argument("--port", type=int, default=None, help="default: 6006, or the next that is free")
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    options = parser.parse_args(arguments)
+    from study.report import board
+
+    with contextlib.suppress(Preempted):
+        address = board.serve(options.out, options.port)
+        print(f"TensorBoard: {address} (Ctrl-C ends it)", flush=True)
+        if options.open:
+            show(address)
+        signal.pause()
+    return 0
+
+
+def show(address: str) -> None:
+    """Open a page in the browser, or say that there is none."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        say(f"no display here to open {address} on")
+    elif not webbrowser.open(address):
+        say(f"no browser here to open {address} in")
 
 
 def study_reproduce(arguments: list[str]) -> int:
@@ -267,7 +300,7 @@ def study_reproduce(arguments: list[str]) -> int:
     from study.experiments import EXPERIMENTS
     from study.launch.local import Local
 
-    run_experiments([(EXPERIMENTS[name], {}) for name in ("dynamics", "pixels")], options.out, options.device, Local())
+    run_experiments([(EXPERIMENTS[name], {}) for name in ("dynamics", "pixels")], options.out, options.device, Local(), {})
     return 0
 
 
