@@ -98,6 +98,10 @@ class Pairs(LightningDataModule, abc.ABC):
         """By name, the known numbers that the views x of `evaluation` were made of; {} without."""
         return {}
 
+    def pictures(self, views: Float[Tensor, "n d"]) -> Float[Tensor, "n C h w"] | None:
+        """Views in the shape of pictures of 1 or 3 channels; None of what is no picture."""
+        return None
+
     def directions(self) -> dict[str, tuple[Float[Tensor, "S d _"], float]]:
         """By the name of coordinates that enter a view linearly: along which orthonormal directions, and their standard deviation."""
         return {}

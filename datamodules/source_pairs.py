@@ -227,6 +227,10 @@ class SourcePairs(Pairs):
         found = self.noise.of(index).coordinates(EVALUATION[split], rows, first)
         return {name: values[0] for name, values in found.items()}
 
+    def pictures(self, views: Float[Tensor, "n d"]) -> Float[Tensor, "n C h w"] | None:
+        shape = self.source.shape
+        return views.view(-1, *shape) if len(shape) == 3 and shape[0] in (1, 3) else None
+
     def directions(self) -> dict[str, tuple[Float[Tensor, "S d _"], float]]:
         return self.noise.directions()
 

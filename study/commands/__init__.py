@@ -7,7 +7,8 @@ from types import ModuleType
 from study import documentation
 
 COMMANDS = (
-    "list", "run", "status", "cancel", "show", "fit", "probe", "spectrum", "claims", "report", "reproduce", "clean", "bench",
+    "list", "run", "status", "cancel", "show", "fit", "probe", "spectrum", "claims", "report", "board", "reproduce",
+    "clean", "bench",
 )  # fmt: skip
 
 

@@ -1,11 +1,13 @@
 """What several commands share: arguments, and how a command and claims are shown."""
 
+import os
 import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from study.arguments import Folder, Parser
-from study.terminal import escaped
+from study.terminal import escaped, say
 
 if TYPE_CHECKING:
     from study.experiments.base import Claim
@@ -26,6 +28,14 @@ def add_device(parser: Parser) -> None:
 def given() -> str:
     """The command, as results keep it."""
     return escaped(" ".join(["study", *sys.argv[1:]]))
+
+
+def show(address: str) -> None:
+    """Open a page in the browser, or say that there is none."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        say(f"no display here to open {address} on")
+    elif not webbrowser.open(address):
+        say(f"no browser here to open {address} in")
 
 
 def print_claims(made: "list[Claim]") -> None:

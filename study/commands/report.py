@@ -1,9 +1,7 @@
 """Write the page of all results: <out>/report/index.html, and <out>/claims.json."""
 
-import webbrowser
-
 from study.arguments import Parser
-from study.commands.common import add_out
+from study.commands.common import add_out, show
 from study.terminal import escaped
 
 EXAMPLES = ("study report --open", "study report --out runs")
@@ -19,5 +17,5 @@ def main(arguments: list[str]) -> int:
     page.publish(options.out)
     print(f"page: {escaped(page.place(options.out))}")
     if options.open:
-        webbrowser.open(page.place(options.out).resolve().as_uri())
+        show(page.place(options.out).resolve().as_uri())
     return 0

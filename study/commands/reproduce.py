@@ -15,5 +15,5 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from study.launch.local import Local
 
-    run.run([(EXPERIMENTS[name], {}) for name in ("dynamics", "pixels")], options.out, options.device, Local())
+    run.run([(EXPERIMENTS[name], {}) for name in ("dynamics", "pixels")], options.out, options.device, Local(), {})
     return 0

@@ -13,6 +13,7 @@ from study.commands.common import add_device, add_out, given, print_claims
 from study.experiments import EXPERIMENTS, LINEAR, experiment
 from study.experiments.base import Experiment, TrainingExperiment
 from study.launch.cluster import Cluster, add_options, take_cluster
+from study.running import loggers
 
 if TYPE_CHECKING:
     from study.launch.launcher import Launcher
@@ -32,8 +33,8 @@ def main(arguments: list[str]) -> int:
     made = [experiment(name) for name in (LINEAR if arguments[0] == "linear" else arguments[:1])]
     options = vars(parser_of(arguments[0], made).parse_args(arguments[1:]))
     out, device, splitting = options.pop("out"), options.pop("device"), options.pop("chunk") == "auto"
-    launcher = launcher_of(options.pop("launcher"), splitting, take_cluster(options))
-    run([(kind, options) for kind in made], out, device, launcher)
+    launcher, logging = launcher_of(options.pop("launcher"), splitting, take_cluster(options)), loggers.take_options(options)
+    run([(kind, options) for kind in made], out, device, launcher, logging)
     return 0
 
 
@@ -53,6 +54,7 @@ def parser_of(name: str, made: list[type[Experiment]]) -> Parser:
             parser.add_argument(
                 "--observers", type=str, nargs="+", default=[], help="further observers, as path/to/file.py:Class"
             )
+            loggers.add_options(parser)
     add_out(parser)
     add_device(parser)
     parser.add_argument("--chunk", choices=("auto",), default=None, help="do stacks that exceed the memory in parts")
@@ -73,8 +75,10 @@ def launcher_of(name: str, splitting: bool, cluster: Cluster) -> "Launcher":
     return local.Local(splitting)
 
 
-def run(wanted: list[tuple[type[Experiment], dict[str, Any]]], out: Path, device: str, launcher: "Launcher") -> None:
-    """Run experiments, then write claims and page from all that is under `out`."""
+def run(
+    wanted: list[tuple[type[Experiment], dict[str, Any]]], out: Path, device: str, launcher: "Launcher", logging: dict[str, Any]
+) -> None:
+    """Run experiments, logged so, then write claims and page from all that is under `out`."""
     from study.console import Console
     from study.launch import store
     from study.launch.launcher import perform
@@ -84,7 +88,7 @@ def run(wanted: list[tuple[type[Experiment], dict[str, Any]]], out: Path, device
     device, done = launcher.device(device), set()
     for kind, options in wanted:
         experiment = kind(**options, device=device)
-        perform(experiment, launcher, out, given(), console)
+        perform(experiment, launcher, out, given(), console, logging)
         done.add(store.place(experiment, out))
     found, made = page.publish(out)
     print_claims(made)

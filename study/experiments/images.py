@@ -15,6 +15,7 @@ from study.choices import Kind
 from study.experiments.base import Claim, Plan, Results, TrainingExperiment, check_count, final
 from study.experiments.comparison import Comparison
 from study.experiments.verdict import Region
+from study.running.places import TUNING
 from study.running.result import Result
 from study.running.run import Run
 from study.sources import check_images, made, source
@@ -160,7 +161,7 @@ class ImageExperiment(TrainingExperiment):
         rates, ranked = list(self.rates), list[float]()
         while rates and not ranked:
             try:
-                results = yield {f"tune-{role}": tuning(f"tune-{role}", rates, [TUNING_SEED] * len(rates), [TUNING_SEED])}
+                results = yield {f"tune-{role}": tuning(f"{TUNING}/{role}", rates, [TUNING_SEED] * len(rates), [TUNING_SEED])}
             except Diverged as stop:
                 rates = [rate for rate in rates if rate < stop.lr]
                 continue

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from study.console import Console
 from study.experiments.base import Experiment, Results
@@ -43,8 +44,10 @@ class Launcher(abc.ABC):
         """
 
 
-def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str, console: Console) -> Results:
-    """Carry out the plan, and record which runs make up the experiment."""
+def perform(
+    experiment: Experiment, launcher: Launcher, out: Path, command: str, console: Console, logging: Mapping[str, Any]
+) -> Results:
+    """Carry out the plan, its runs logged so, and record which runs make up the experiment."""
     start = time.monotonic()
     results: Results = {}
     plan = experiment.plan()
@@ -53,7 +56,8 @@ def perform(experiment: Experiment, launcher: Launcher, out: Path, command: str,
     progress.begin(f"{experiment.name} on {experiment.device}")
     while batch:
         progress.expect(len(batch))
-        outcomes = launcher.launch(batch, out, command, progress)
+        runs = {role: run.logged(dict(logging)) for role, run in batch.items()}
+        outcomes = launcher.launch(runs, out, command, progress)
         results |= {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Result)}
         diverged = {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Diverged)}
         for role, stop in diverged.items():

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from study.running import scheduler
 from study.running.failed import failed
 from study.running.lock import Owner, owner
+from study.running.places import TUNING
 
 STATES = ("queued", "running", "done", "failed", "unknown")
 TRACES = {"job.json", "lock", "config.yaml"}  # one of them is in the folder of every run that was begun or submitted
@@ -50,12 +51,17 @@ class Runs:
 
     def __iter__(self) -> Iterator[Row]:
         for name in self.names:
-            for entry in sorted(os.scandir(self.out / name), key=lambda entry: entry.name):
-                run = f"{name}/{entry.name}"
-                if os.path.exists(os.path.join(entry.path, "done")):
-                    yield Row(run, "done")
-                elif is_run(entry):
-                    yield self.unfinished(run, Path(entry.path))
+            yield from self.within(name)
+
+    def within(self, folder: str) -> Iterator[Row]:
+        for entry in sorted(os.scandir(self.out / folder), key=lambda entry: entry.name):
+            run = f"{folder}/{entry.name}"
+            if os.path.exists(os.path.join(entry.path, "done")):
+                yield Row(run, "done")
+            elif is_run(entry):
+                yield self.unfinished(run, Path(entry.path))
+            elif entry.name == TUNING and entry.is_dir():
+                yield from self.within(run)
 
     def unfinished(self, run: str, folder: Path) -> Row:
         try:

@@ -19,9 +19,10 @@ from typing import Any
 from study import naming
 from study.experiments import EXPERIMENTS, experiment
 from study.experiments.base import Claim, Experiment, Results
-from study.files import checksum, component, number, read_json, shown, strict_json, supported, write
+from study.files import checksum, number, read_json, shown, strict_json, supported, write
 from study.running import own
 from study.running.inputs import source
+from study.running.places import below
 from study.running.result import Result
 from study.running.run import identity, verify
 from study.terminal import say
@@ -138,7 +139,7 @@ def record(experiment: Experiment, results: Results, out: Path, command: str, se
         "outside": outside,
         "signature": outside and _signature_of(outside),
         "options": _options(experiment),
-        "runs": {role: result.path.name for role, result in results.items()},
+        "runs": {role: result.path.relative_to(path.parent).as_posix() for role, result in results.items()},
         "command": command,
         "seconds": round(seconds, 1),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -196,7 +197,7 @@ def load(path: Path) -> Record:
         ValueError: it is damaged or from a newer version.
     """
     content = _content(path)
-    runs = {role: path.parent / component(run, path) for role, run in content.pop("runs").items()}
+    runs = {role: below(path.parent, run, path) for role, run in content.pop("runs").items()}
     return Record(path=path, runs=runs, **{name: content[name] for name in FIELDS - {"runs"}})
 
 

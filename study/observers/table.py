@@ -1,6 +1,6 @@
-"""The table of a run: every measured value, kept in memory, in the checkpoint, and mirrored to TensorBoard."""
+"""The table of a run: every measured value, kept in memory and in the checkpoint. Loggers show some of it."""
 
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,20 @@ from jaxtyping import Float
 from lightning import Callback, Trainer
 from torch import Tensor
 
+from study.observers.scalars import Scalars
+
 COLUMNS = ["network", "step", "time", "metric", "value"]
-SHOWN = 8  # TensorBoard shows single networks up to this many, beside their mean; beyond, the mean alone
 
 
 class Table(Callback):
-    """Rows (network, step, time, metric, value); step counts updates, time is gradient-flow time."""
+    """Rows (network, step, time, metric, value); step counts updates, time is gradient-flow time.
 
-    def __init__(self) -> None:
+    Args:
+        scalars: what loggers are given of them.
+    """
+
+    def __init__(self, scalars: Scalars = Scalars()) -> None:  # noqa: B008 - it is never changed
+        self.scalars = scalars
         self.blocks: list[dict[str, Any]] = []  # step, time [N], metrics (M names), values [M, N]
 
     def record(
@@ -28,7 +34,7 @@ class Table(Callback):
         metrics: dict[str, Float[Tensor, "N"]],
         curve: bool = True,
     ) -> None:
-        """Append one value per network and metric; constants (`curve` false) are kept out of TensorBoard.
+        """Append one value per network and metric; constants (`curve` false) are no curves of their own.
 
         Raises:
             ValueError: a metric has a value of this step already.
@@ -48,12 +54,14 @@ class Table(Callback):
         self.blocks.append({"step": step, "time": time, "metrics": list(metrics), "values": values})
         if not curve:
             return
-        scalars = {f"{name}/mean": mean for name, mean in zip(metrics, values.mean(1).tolist(), strict=True)}
-        if 1 < values.shape[1] <= SHOWN:
-            for name, row in zip(metrics, values.tolist(), strict=True):
-                scalars |= {f"{name}/network-{n}": value for n, value in enumerate(row)}
-        for logger in trainer.loggers:
-            logger.log_metrics(scalars, step=step)
+        if shown := self.scalars.of(list(metrics), values, self.first()):
+            for logger in trainer.loggers:
+                logger.log_metrics(shown, step=step)
+
+    def first(self) -> dict[str, Float[Tensor, "N"]]:
+        """What was recorded at update 0."""
+        blocks = takewhile(lambda block: block["step"] == 0, self.blocks)
+        return {name: row for block in blocks for name, row in zip(block["metrics"], block["values"], strict=True)}
 
     def values(self, metric: str) -> dict[int, Float[Tensor, "N"]]:
         """What was recorded of one metric, by update."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from study.report.curves import curves
 from study.running import run
+from study.running.places import TUNING
 from study.terminal import say
 
 SHOWN = 200  # the last to finish
@@ -24,4 +25,5 @@ def fits(out: Path) -> list[dict[str, Any]]:
 
 def unfinished(out: Path) -> int:
     """How many runs have been begun and are not done: they are running, or were interrupted, or failed."""
-    return sum(not path.with_name("done").exists() for path in Path(out).glob("*/*/config.yaml"))
+    begun = (path for runs in ("*", f"*/{TUNING}") for path in Path(out).glob(f"{runs}/*/config.yaml"))
+    return sum(not path.with_name("done").exists() for path in begun)

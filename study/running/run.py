@@ -4,7 +4,8 @@
                                         and the others' checksums), and where it was trained events.out.tfevents.*
                                         checkpoints/; on a cluster job.json
 
-A folder without `done` belongs to a run that was interrupted; running it again resumes from its checkpoint.
+Runs by which learning rates are chosen lie in <out>/<experiment>/tuning/. A folder without `done` belongs to a run that was
+interrupted; running it again resumes from its checkpoint.
 """
 
 import abc
@@ -23,6 +24,7 @@ import yaml
 
 from study.files import checksum, component, content, read_json, shown, supported, write
 from study.running.lock import check_held, locked
+from study.running.places import TUNING, below
 from study.running.result import Result
 
 if TYPE_CHECKING:  # who only reads finished runs need not wait until these are imported
@@ -46,6 +48,15 @@ class Run(abc.ABC):
     @abc.abstractmethod
     def execute(self, out: Path, command: str = "") -> Result:
         """Do the run under the folder `out`, resume it, or read it if it is done."""
+
+    @property
+    def tuning(self) -> bool:
+        """Whether learning rates are chosen by it."""
+        return self.name.startswith(f"{TUNING}/")
+
+    def logged(self, how: dict[str, Any]) -> "Run":
+        """The same run, logged by the options of `study.running.loggers`, where it is logged at all."""
+        return self
 
     @abc.abstractmethod
     def resolved(self) -> dict[str, Any]:
@@ -72,7 +83,8 @@ class Run(abc.ABC):
         """Where the run has its files; its configuration, defaults filled in, and its inputs name it."""
         out = Path(out)
         digits = identity({"config": self.identifying(), "inputs": self.inputs() if inputs is None else inputs})
-        return out / component(self.experiment, out) / f"{component(self.name, out)}-{digits}"
+        found = below(out / component(self.experiment, out), self.name, out)
+        return found.with_name(f"{found.name}-{digits}")
 
     def identifying(self) -> dict[str, Any]:
         """What of the configuration makes it another run."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.files import component, read_json, shown
+from study.running.places import TUNING
 
 COLUMNS = "%F|%K|%T|%N|%r|%j"  # the name last, as other jobs of the user's can have a | in it
 TASKS = 4_000_001  # of an array, at most
@@ -67,7 +68,8 @@ def job_of(folder: Path) -> Job | None:
         return None
     match read_json(path):
         case {"array": str(array), "task": int(task)} if not isinstance(task, bool) and 0 <= task < TASKS:
-            return Job(array, task, folder.parent.parent / "jobs" / component(array, path) / f"{task}.log")
+            experiment = folder.parents[1] if folder.parent.name == TUNING else folder.parent
+            return Job(array, task, experiment.parent / "jobs" / component(array, path) / f"{task}.log")
         case found:
             raise ValueError(f"{path}: damaged, expected array and task, found {shown(found)}; delete it and run again")
 

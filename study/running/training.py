@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import copy
+import dataclasses
 import errno
 import itertools
 import logging
@@ -31,13 +32,15 @@ from study.arguments import fail, made
 from study.observers import Loss, Table
 from study.observers.loss import Diverged
 from study.observers.observer import Observer
-from study.running import inputs, options, size
+from study.observers.scalars import Scalars
+from study.running import inputs, loggers, options, size
 from study.running.bar import Bar
 from study.running.capacity import Need, widths
 from study.running.checkpoint import Checkpoint, newest
 from study.running.events import Events, Rewind
 from study.running.failed import forget, write_failure
 from study.running.lock import check_held
+from study.running.overview import Overview
 from study.running.preemption import Preemption
 from study.running.result import Result
 from study.running.resume import check_table, checked
@@ -94,6 +97,9 @@ class StudyCLI(LightningCLI):
             parser_kwargs={"prog": "study fit", "description": "Train one stack of networks.", "allow_abbrev": False},
         )
 
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        loggers.add_options(parser)
+
     def init_parser(self, **kwargs: Any) -> FitParser:
         FitParser.files.clear()
         parser = FitParser(**kwargs)
@@ -143,12 +149,17 @@ def quiet() -> None:
 
 
 class Training(Run):
-    """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`."""
+    """A stack trained by Lightning: `config` has the keys trainer, model and data of `study fit --config`, and may have those of
+    `loggers`."""
 
     def identifying(self) -> dict[str, Any]:
-        """All but the number of processes, as a run can go on on more or fewer of them, and but the place of files with classes."""
-        config = inputs.portable(self.resolved())
+        """All but how it is logged, the number of processes, as a run can go on on more or fewer of them, and the place of files with
+        classes."""
+        config = {name: part for name, part in inputs.portable(self.resolved()).items() if name not in loggers.OPTIONS}
         return config | {"trainer": {name: value for name, value in config["trainer"].items() if name not in PROCESSES}}
+
+    def logged(self, how: dict[str, Any]) -> "Training":
+        return dataclasses.replace(self, config=self.config | how)
 
     def inputs(self) -> dict[str, str]:
         config = self.resolved()
@@ -173,7 +184,7 @@ class Training(Run):
         Raises:
             Diverged: the loss became non-finite; `failed.json` says where, and the last good checkpoint stays.
             Preempted: a signal asked for the end; the checkpoint is that of the update it came in.
-            ValueError: the configuration is impossible; nothing was written.
+            ValueError: the configuration is impossible, or a logger is not installed; nothing was written.
         """
         cli, config, depends = self.cli(), self.resolved(), self.inputs()
         path = self.folder(out, depends)
@@ -182,17 +193,18 @@ class Training(Run):
         if config["trainer"]["accelerator"] == "cuda" and not torch.cuda.is_available():  # asked where it is trained
             raise ValueError("accelerator cuda was asked for, but torch sees no CUDA device here; give cpu or auto")
         memory(config).check()
-        table = Table()
+        loggers.check_installed(config["logger"])
         chunk, updates = (config["data"]["init_args"][name] for name in ("chunk", "updates"))
         saver = Checkpoint(path, config, every=max(chunk, -(-updates // 4)))
         preemption = Preemption(saver)
-        logger = Events(path, name="", version="")
         arguments, learner, data = cli.build()
+        table = Table(Scalars(config["per_network"], tuple(learner.lr) if self.tuning else ()))
         arguments |= {
             "accelerator": config["trainer"]["accelerator"],
             "devices": 1 if arguments["devices"] == "auto" else arguments["devices"],
             "callbacks": [
                 Rewind(),
+                Overview(command, config, self.tuning),
                 table,
                 Loss(every=chunk),
                 *(arguments["callbacks"] or []),
@@ -200,7 +212,7 @@ class Training(Run):
                 preemption,
                 *([Bar()] if sys.stderr.isatty() else []),
             ],
-            "logger": logger,
+            "logger": Events(path, name="", version=""),
             "use_distributed_sampler": False,  # the data divide their batches themselves
             "log_every_n_steps": 1,  # observers decide when to log
             "enable_checkpointing": False,  # by our own callback
@@ -226,7 +238,11 @@ class Training(Run):
                 observer.check(learner, data)
         if first and isinstance(data, datamodules.SourcePairs):
             announce(f"data: {data.summary()}")
-        with begun(path, config) if first else contextlib.nullcontext():
+        with (
+            begun(path, config) if first else contextlib.nullcontext(),
+            loggers.further(config["logger"], self.experiment, path, Path(out)) as others,
+        ):
+            trainer.loggers = [*trainer.loggers, *others]
             # By a process that had the lock until now. Several processes do not stop here, where the others would wait for the
             # first one: they go on from the last checkpoint, after which nothing is left to do.
             if alone and (done := stored(path)):
@@ -236,11 +252,9 @@ class Training(Run):
                 say(note)
             if checkpoint:
                 checked(checkpoint, trainer, learner, data)
-            else:
-                if first:  # of an attempt that ended before its first checkpoint: it starts again from update 0
-                    for events in path.glob("events.out.tfevents.*"):
-                        events.unlink()
-                logger.log_hyperparams(flat({k: config[k] for k in ("model", "data")}))
+            elif first:  # of an attempt that ended before its first checkpoint: it starts again from update 0
+                for events in path.glob("events.out.tfevents.*"):
+                    events.unlink()
             if first:
                 forget(path)
             start = time.monotonic()
@@ -299,11 +313,3 @@ def memory(config: dict[str, Any]) -> Need:
     if len(data.get("seeds", [])) == 1:  # one set of data for all networks
         return Need(networks, each, device, shared=of_set)
     return Need(networks, each + of_set, device)
-
-
-def flat(config: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested configuration as TensorBoard's hyper-parameters: dotted names, values as text."""
-    out: dict[str, str] = {}
-    for name, value in config.items():
-        out |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
-    return out

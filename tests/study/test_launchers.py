@@ -202,6 +202,18 @@ def test_status_tells_every_state(campaign, capsys):
     assert capsys.readouterr().err == f"study: error: {campaign}: no runs of 'other'; there are runs of: test\n"
 
 
+def test_a_run_of_a_tuning_has_its_log_where_all_have_theirs(campaign, capsys):
+    (campaign / "test" / "tuning").mkdir()
+    (campaign / "test" / "killed-00000000").rename(campaign / "test" / "tuning" / "killed-00000000")
+    assert main("status", "--out", campaign) == 0
+    out = capsys.readouterr().out
+    assert (
+        f"failed   test/tuning/killed-00000000  ended before it was done; last line of {campaign}/jobs/array/0.log: slurm"
+        in out
+    )
+    assert "1 queued, 1 running, 1 done, 4 failed, 0 unknown" in out
+
+
 @pytest.mark.parametrize("name", ["job.json", "failed.json"])
 @pytest.mark.parametrize("content", ["{", "{}", "[]"])
 def test_status_of_a_damaged_run_names_the_file(campaign, name, content, capsys):

@@ -37,7 +37,7 @@ def test_networks_are_trained_probed_and_reported(executed):
 def test_rates_are_chosen_without_a_look_at_the_test_split(executed):
     import pandas as pd
 
-    tuning = pd.concat(pd.read_parquet(path) for path in executed.glob("networks/tune-*/metrics.parquet"))
+    tuning = pd.concat(pd.read_parquet(path) for path in executed.glob("networks/tuning/*/metrics.parquet"))
     assert set(tuning["metric"]) >= {"probe/online/features/noisy/validation"}
     assert not tuning["metric"].str.contains("online.*test").any()
 
