@@ -138,11 +138,11 @@ def fits(model: dict[str, Any], inputs: int, weights: dict[str, torch.Tensor]) -
 
 def probe(
     path: Path,
-    images: str | None,
-    root: Path | None,
-    download: bool,
-    device: str,
-    out: Path | None,
+    images: str | None = None,
+    root: Path | None = None,
+    download: bool = False,
+    device: str = "auto",
+    out: Path | None = None,
     trust: Collection[str] = (),
 ) -> pd.DataFrame:
     """Print and save <out>/probe.csv and <out>/probe.png: test accuracy per network, encoder and tap on noisy images.
