@@ -1,10 +1,11 @@
 # make reproduce   install, run the default suite on built-in data, end with runs/report/index.html
 # make test        install, lint, type-check, test
+# make docs        install, build the site of the documents into site/
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: reproduce test test-all lint
+.PHONY: reproduce test test-all lint docs
 reproduce: $(INSTALLED)
 	$(BIN)/study reproduce
 
@@ -21,8 +22,11 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict
+
 # --no-compile: byte code is made on first use, for the few files that are used.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[docs,test]'
 	touch $(INSTALLED)

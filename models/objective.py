@@ -113,7 +113,9 @@ class EMA(Objective):
         decay: weight of the old average at each update, in [0, 1); 0 is the stop-gradient target.
         last: decay to which it goes linearly in the first `over` updates (I-JEPA: 0.996 to 1 over the run), or none: it stays.
         over: how many these are.
-        distance, normalized, regularizer: as of every objective.
+        distance: as of every objective.
+        normalized: as of every objective.
+        regularizer: as of every objective.
 
     Raises:
         ValueError: decay outside [0, 1), last outside [0, 1], or one of last and over without the other.

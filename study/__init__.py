@@ -1,6 +1,11 @@
 """Which features JEPA and MAE learn first. `from study import spectrum` is the forecast for data of your own."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.forecast.command import spectrum
+
+__all__ = ["spectrum"]
 
 
 def __getattr__(name: str) -> Any:

@@ -5,6 +5,8 @@ from importlib import import_module
 
 from study.bench.base import Row
 
+__all__ = ["NAMES", "benchmark"]
+
 NAMES = ("stacks", "pixels", "trainer", "observers", "times", "scaling", "spectrum")
 
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from study import documentation, outside
 from study.experiments.base import Experiment
 
+__all__ = ["EXPERIMENTS", "LINEAR", "OTHERS", "experiment"]
+
 # In the order of the page; `study run linear` does the linear ones.
 LINEAR = (
     "dynamics", "critical_times", "phases", "takeover", "flips", "generative", "noncommuting", "predictor_rate", "weight_decay", "ema",

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -115,6 +116,9 @@ def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm
         axes.legend(frameon=False, fontsize=8)
     if (lam > 0).all():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     _tidy(axes)
 
 

@@ -1,4 +1,5 @@
-"""What docs/networks.md shows is trained as it stands, and what docs/commands.md shows is printed."""
+"""What the documents show is done as it stands: their files are written, their commands given and their Python executed, in the order of
+the document, in an empty folder of its own."""
 
 import copy
 import doctest
@@ -6,17 +7,132 @@ import glob
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
+import documents
 import pandas as pd
 import pytest
 import yaml
 
 from study import cli
+from study.commands import run
+from study.launch import slurm
+from study.running.training import StudyCLI
 from study.terminal import announce
 
-TEXT = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
-WHOLE, *PARTS = (yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL))
+# Commands that take minutes, or other machines. They are followed to where their work begins: an experiment makes its first runs, for
+# which it looks at the data. What they do then has tests of its own.
+LONG = {
+    "study run linear",
+    "study run networks",
+    "study run pixels --images folder --root photographs --size 8 --directions 20",
+    "study run pixels --images arrays --root recordings.npy --window 20 --step 5 --directions 10",
+    "study run pixels --images arrays --root vectors.npz --directions 4",
+    "study run pixels --images parquet --root tables",
+    "study run networks --images parquet --root tables",
+    "study run flips --launcher slurm --partition gpu --gpus-per-node 1 --timeout 120",
+    "study run flips --launcher slurm --cluster cluster.yaml --runs-per-job 4",
+}
+DOWNLOAD = "study run pixels --images cifar10 --root data --download True"  # only its options are read
+DISTRIBUTED = "--trainer.strategy ddp"  # tests/study/test_ddp.py; here the configuration is made
+EXTRAS = tomllib.loads((documents.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+MAKEFILE = (documents.ROOT / "Makefile").read_text()
+
+
+def begin(wanted, out, *_):
+    """In the place of what runs experiments: make their first runs, and the folders of their results."""
+    for kind, options in wanted:
+        (out / kind.name).mkdir(parents=True, exist_ok=True)
+        assert next(kind(**options, device="cpu").plan())
+
+
+def make(wanted, *_):
+    """In its place: make the experiments."""
+    for kind, options in wanted:
+        kind(**options, device="cpu")
+
+
+@pytest.fixture
+def give(study, monkeypatch):
+    """Gives a command of a document."""
+
+    def give(line):
+        program, *arguments = shlex.split(line, comments=True)
+        command = " ".join([program, *arguments])
+        if DISTRIBUTED in command:
+            with monkeypatch.context() as patched:
+                if program != "study":  # what srun and torchrun tell the processes that they start
+                    patched.setenv("MASTER_ADDR", "first")
+                StudyCLI(arguments[arguments.index("fit") + 1 :]).resolved()
+        elif program == "make":
+            assert re.search(rf"(?m)^{arguments[0]}:", MAKEFILE)
+        elif program == "pip":
+            assert arguments[0] == "install" and arguments[1].strip(".[]") in EXTRAS
+        elif program == "python":
+            assert arguments[:4] == ["-m", "pytest", "-m", "slow"]
+            assert "pytest.mark.slow" in (documents.ROOT / arguments[-1]).read_text()
+        else:
+            assert program == "study", f"nothing here knows how to try {command!r}"
+            with monkeypatch.context() as patched:
+                if command in {*LONG, DOWNLOAD}:
+                    patched.setattr(run, "run", make if command == DOWNLOAD else begin)
+                    patched.setattr(slurm, "check_installed", lambda: None)
+                code, lines = study(*[name for text in arguments for name in sorted(glob.glob(text)) or [text]])
+            assert code == 0, lines
+
+    return give
+
+
+@pytest.mark.parametrize("name", documents.NAMES)
+def test_every_block_of_a_document_does_what_it_shows(name, give, forget, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for file, text in documents.files(name).items():
+        Path(file).write_text(text)
+    known = {}
+    for block in documents.blocks(name):
+        match block.language:
+            case _ if block.file:
+                pass
+            case "python":
+                exec(compile(block.text, name, "exec"), known)
+            case "pycon":
+                example = doctest.DocTestParser().get_doctest(block.text, {}, name, None, None)
+                assert (
+                    example.examples
+                    and doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example).failed == 0
+                )
+            case "sh":
+                for line in block.text.splitlines():
+                    give(line)
+            case "console" if name == "docs/commands.md":
+                pass  # it shows what goes wrong too, and has a test of its own, below
+            case "console":
+                for command, shown in documents.sessions(block.text):
+                    capsys.readouterr()
+                    assert cli.main(shlex.split(command)[1:]) == 0
+                    documents.check_shown(shown, capsys.readouterr().out)
+            case "yaml":
+                assert name == "docs/networks.md", "a part of a file is tried by a test of its own, below"
+            case language:
+                assert language == "text", f"nothing here knows how to try {language!r}"
+
+
+def test_no_document_has_code_that_is_not_tried_for_want_of_a_fence():
+    for name in documents.NAMES:
+        text = documents.FENCED.sub("", (documents.ROOT / name).read_text())
+        assert "```" not in text and not re.search(r"(?m)^\n    \S", text), name
+
+
+def test_every_command_that_is_only_followed_is_in_a_document():
+    shown = {
+        line.split(" #")[0].strip() for name in documents.NAMES for b in documents.blocks(name) for line in b.text.splitlines()
+    }
+    assert {*LONG, DOWNLOAD} <= shown
+
+
+WHOLE, *PARTS = (yaml.safe_load(block.text) for block in documents.blocks("docs/networks.md") if block.language == "yaml")
 CHANGES = {
     "as it is": lambda config: None,
     "teacher": lambda config: config["model"].update(PARTS[0]),
@@ -109,14 +225,13 @@ def test_a_network_that_cannot_be_is_refused_in_one_line(network, says, study, t
 
 
 def test_the_science_can_be_read_in_one_sitting():
-    root = Path(__file__).parents[2]
-    order = (root / "README.md").read_text().split("read it in this\norder:")[1].split(").\n\n")[0]
+    order = (documents.ROOT / "CONTRIBUTING.md").read_text().split("## Reading order\n\n")[1].split("\n\n")[0]
     files = re.findall(r"`([\w/]+\.py)`", order)
     assert len(files) == 6
-    assert sum(len((root / file).read_text().splitlines()) for file in files) <= 650
+    assert sum(len((documents.ROOT / file).read_text().splitlines()) for file in files) <= 650
 
 
-COMMANDS = Path(__file__).parents[2] / "docs" / "commands.md"
+COMMANDS = documents.ROOT / "docs" / "commands.md"
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

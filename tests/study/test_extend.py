@@ -1,10 +1,8 @@
-"""What docs/extend.md shows is done as it stands: its files are written, and its commands given."""
+"""What classes of one's own leave behind, of those that the documents show (tests/study/test_documents.py does what they show)."""
 
-import glob
-import re
-import shlex
 from pathlib import Path
 
+import documents
 import pandas as pd
 import pytest
 import torch
@@ -13,28 +11,17 @@ from datamodules import Moments
 from study import outside
 from study.launch import store
 
-TEXT = (Path(__file__).parents[2] / "docs" / "extend.md").read_text()
-FILES = {text.splitlines()[0].removeprefix("# "): text for text in re.findall(r"```(?:python|yaml)\n(.*?)```", TEXT, re.DOTALL)}
-FIT, EXPERIMENT = (
-    [shlex.split(line) for line in text.splitlines()] for text in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
-)
+FILES = documents.files("docs/own-data.md", "docs/own-noise.md", "docs/own-network.md", "docs/extend.md")
+TRUSTED = ["small.py:Small", "gated.py:Gated", "signs.py:Signs"]
 
 
 @pytest.fixture
-def give(tmp_path, monkeypatch, forget, study):
-    """Gives commands of the document, in a folder with its files."""
+def own(tmp_path, monkeypatch, forget):
+    """A folder with the documents' files."""
     monkeypatch.chdir(tmp_path)
     for name, text in FILES.items():
         Path(name).write_text(text)
-
-    def give(commands):
-        for program, *arguments in commands:
-            assert program == "study"
-            arguments = [found for text in arguments for found in (sorted(glob.glob(text)) if "*" in text else [text])]
-            code, lines = study(*arguments)
-            assert code == 0, lines
-
-    return give
+    return tmp_path
 
 
 def test_every_example_has_at_most_40_lines_and_there_is_one_of_each_kind():
@@ -44,27 +31,39 @@ def test_every_example_has_at_most_40_lines_and_there_is_one_of_each_kind():
     assert all(sum(f"({base}):" in text for text in examples.values()) == 1 for base in bases) and len(examples) == len(bases)
 
 
-def test_the_documents_source_noise_pairing_network_predictor_objective_and_observer_train_and_are_probed(give):
-    give(FIT)
-    (done,) = Path().glob("runs/fit/*/done")
-    table = pd.read_parquet(done.with_name("metrics.parquet"))
-    assert {"loss", "norm", "probe/online/features/noisy/test-100"} <= set(table["metric"])
-    assert set(table["network"]) == {0, 1} and table["step"].max() == 40
+@pytest.mark.parametrize(
+    ("config", "classes"),
+    [
+        ("waves.yaml", {"waves.py:Waves", "shift.py:Shift"}),
+        ("noisy.yaml", {"offset.py:Offset"}),
+        ("run.yaml", {"small.py:Small", "gated.py:Gated", "signs.py:Signs"}),
+    ],
+)
+def test_a_run_keeps_the_places_of_the_documents_classes_and_has_their_probe(config, classes, own, study):
+    assert study("fit", "--config", config)[0] == 0
+    (done,) = own.glob("runs/fit/*/done")
     used = {text for text in (done.parent / "config.yaml").read_text().split() if ".py:" in text}
-    assert {Path(name.partition(":")[0]).name for name in used} == {name for name in FILES if name.endswith(".py")} - {
-        "rates.py"
-    }
+    assert used == {str(own / name) for name in classes}
+    table = pd.read_parquet(done.with_name("metrics.parquet"))
+    assert {"loss", "probe/online/features/noisy/test"} <= set(table["metric"]) and table["step"].max() == 40
+
+
+def test_the_documents_network_is_probed_at_its_taps(own, study):
+    assert study("fit", "--config", "run.yaml")[0] == 0
+    (done,) = own.glob("runs/fit/*/done")
+    assert study("probe", done.parent / "checkpoints" / "last.ckpt", "--trust", *TRUSTED)[0] == 0
     assert set(pd.read_csv(done.parent / "checkpoints" / "probe.csv")["tap"]) == {"raw", "body", "features"}
 
 
-def test_the_documents_experiment_is_done_with_a_further_observer_claimed_and_shown(give):
-    give(EXPERIMENT)
+def test_the_documents_experiment_is_done_with_a_further_observer_claimed_and_shown(own, study):
+    for command in (["run", "rates.py:Rates", "--seeds", "2", "--observers", "norms.py:Norms"], ["claims"], ["report"]):
+        assert study(*command)[0] == 0
     (record,) = store.records(Path("runs"))
     assert all("norm" in set(pd.read_parquet(run / "metrics.parquet")["metric"]) for run in record.runs.values())
     assert "At ten times the learning rate" in Path("runs/report/index.html").read_text()
 
 
-def test_the_documents_noise_has_the_moments_that_it_says(give):
+def test_the_documents_noise_has_the_moments_that_it_says(own):
     """Against the moments of many views of samples without variance."""
     noise = outside.resolve("offset.py:Offset")(amplitude=0.5)
     noise.attach([4], [0])
