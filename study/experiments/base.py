@@ -4,7 +4,7 @@ import abc
 import dataclasses
 import inspect
 import re
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +60,7 @@ class Experiment(abc.ABC):
 
     free: ClassVar[tuple[str, ...]] = ()  # options that may differ from their defaults while claims stay claims; device always
     name: ClassVar[str]
+    cores: ClassVar[int] = 4  # of a process, where runs are done at once: up to so many make a run faster
     expected: ClassVar[str]  # runs and time, shown by `study list`
     minutes: ClassVar[float | None] = None  # that the runs take on 2 cores with the default options, where that was measured
     example: ClassVar[str] = "--device cpu"  # options, shown by --help
@@ -67,7 +68,8 @@ class Experiment(abc.ABC):
 
     @abc.abstractmethod
     def plan(self) -> Plan:
-        """Yield runs by role and receive the results so far; a run that diverged is raised at its yield."""
+        """Yield runs by role and receive the results so far; a run that diverged is raised at its yield. Runs with a result are not
+        done again."""
 
     def run_count(self) -> int:
         """How many runs the plan has, where none diverges; those of its first batch, unless a subclass knows better."""
@@ -166,6 +168,25 @@ class TrainingExperiment(Experiment):
     def further(self, every: int) -> list[dict[str, Any]]:
         """The further observers as callbacks of a configuration, each with the option `every`."""
         return [{"class_path": name, "init_args": {"every": every}} for name in self.observers]
+
+
+def together(plans: Iterable[Plan]) -> Plan:
+    """Plans that do not depend on each other as one, whose batches are done at once."""
+    from study.observers.loss import Diverged
+
+    waiting = {plan: next(plan) for plan in plans}
+    while waiting:
+        try:
+            results = yield {role: run for batch in waiting.values() for role, run in batch.items()}
+        except Diverged as stop:
+            plan = next(plan for plan, batch in waiting.items() if stop.role in batch)
+            waiting[plan] = plan.throw(stop)
+            continue
+        for plan in list(waiting):
+            try:
+                waiting[plan] = plan.send(results)
+            except StopIteration:
+                del waiting[plan]
 
 
 def check_count(name: str, value: int, least: int = 1, most: int = MOST) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.choices import Kind
-from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
+from study.experiments.base import Claim, Figures, Plan, Results, check_count, final, together
 from study.experiments.images import TEST, TUNING_SEED, ImageExperiment
 from study.experiments.linear import TARGETS
 from study.experiments.networks import Network
@@ -100,6 +100,7 @@ class Forecast(ImageExperiment):
     name = "forecast"
     expected = f"{len(CELLS)} forecasts and {16 * len(CELLS)} runs of 3 networks, an estimated 40 to 60 min on 2 cores"
     minutes: ClassVar[float | None] = 50
+    cores = 1
     example = "--cells 4 --networks linear"
     updates: int = 500
     rates: tuple[float, ...] = (3e-5, 1e-4, 3e-4)
@@ -211,19 +212,25 @@ class Forecast(ImageExperiment):
             check(cell.kind, self.made.shape, cell.directions)
         if not self.made.labelled:
             raise ValueError(f"{self.made}: no labels of two classes or more; the forecast is held against a probe of them")
-        for cell in self.chosen:
-            yield {f"forecast-{cell.name}": self.forecast(cell)}
-            for network in self.networks:
-                for objective in TARGETS:
-                    for updates in self.lengths:
-                        make = partial(self.run, cell, objective, network, updates)
-                        probe: dict[str, Any] = {"class_path": "study.observers.Probe", "init_args": {"every": updates}}
-                        choosing = {**probe, "init_args": probe["init_args"] | {"test": None}}
-                        judging = {**probe, "init_args": probe["init_args"] | {"labels": [FEW], "baselines": []}}
-                        share = {"class_path": "study.observers.Distractor", "init_args": {"every": updates}}
-                        yield from self.tuned(
-                            role(cell, objective, network, updates), partial(make, [choosing]), partial(make, [judging, share])
-                        )
+        yield {f"forecast-{cell.name}": self.forecast(cell) for cell in self.chosen}
+        yield from together(
+            self.trained(cell, objective, network, updates)
+            for cell in self.chosen
+            for network in self.networks
+            for objective in TARGETS
+            for updates in self.lengths
+        )
+
+    def trained(self, cell: Cell, objective: Objective, network: Network, updates: int) -> Plan:
+        """The plan of what the forecast is held against."""
+        make = partial(self.run, cell, objective, network, updates)
+        probe: dict[str, Any] = {"class_path": "study.observers.Probe", "init_args": {"every": updates}}
+        choosing = {**probe, "init_args": probe["init_args"] | {"test": None}}
+        judging = {**probe, "init_args": probe["init_args"] | {"labels": [FEW], "baselines": []}}
+        share = {"class_path": "study.observers.Distractor", "init_args": {"every": updates}}
+        return self.tuned(
+            role(cell, objective, network, updates), partial(make, [choosing]), partial(make, [judging, share])
+        )
 
     def measured(self, results: Results, network: Network, updates: int, metric: str = TEST) -> NDArray:
         """JEPA - MAE in points, [cells, seeds]."""

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from study.choices import NUMBERS, Kind
-from study.experiments.base import Claim, Figures, Plan, Results, check_count, final
+from study.experiments.base import Claim, Figures, Plan, Results, check_count, final, together
 from study.experiments.comparison import ALL, Comparison
 from study.experiments.images import BASELINES, PCA, RANDOM, RAW, TEST, ImageExperiment
 from study.experiments.verdict import Region, above
@@ -224,21 +224,22 @@ class Networks(ImageExperiment):
 
     def plan(self) -> Plan:
         self.check_samples()
-        for cell in self.cells():
-            length = self.length(cell)
-            probe = {"train": 16_000, "validation": 4000}
-            choosing = observer("Probe", self.trial, **probe, test=None)
-            baselines = [name for name, metric in MEASURED.items() if cell == self.knowing(cell, metric)]
-            observers = [
-                observer("Probe", length, **probe, test=10_000, labels=LABELS, baselines=baselines),
-                observer("Health", length // 2),
-            ]
-            if cell.noise != "clean":
-                observers.append(observer("Distractor", length // 2))
-            observers += self.further(max(1, length // 2))
-            yield from self.tuned(
-                cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length)
-            )
+        yield from together(map(self.trained, self.cells()))
+
+    def trained(self, cell: Cell) -> Plan:
+        """The plan of one cell."""
+        length = self.length(cell)
+        probe = {"train": 16_000, "validation": 4000}
+        choosing = observer("Probe", self.trial, **probe, test=None)
+        baselines = [name for name, metric in MEASURED.items() if cell == self.knowing(cell, metric)]
+        observers = [
+            observer("Probe", length, **probe, test=10_000, labels=LABELS, baselines=baselines),
+            observer("Health", length // 2),
+        ]
+        if cell.noise != "clean":
+            observers.append(observer("Distractor", length // 2))
+        observers += self.further(max(1, length // 2))
+        return self.tuned(cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length))
 
     def claims(self, results: Results) -> list[Claim]:
         here = [cell for cell in self.cells() if (cell.noise, cell.network) == ("patch", "convolution")]

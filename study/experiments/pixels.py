@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from study.choices import Kind
-from study.experiments.base import Claim, Figures, Plan, Results, curves, final
+from study.experiments.base import Claim, Figures, Plan, Results, curves, final, together
 from study.experiments.comparison import ALL, Comparison
 from study.experiments.images import BASELINES, PCA, RANDOM, RAW, TEST, VALIDATION, ImageExperiment
 from study.experiments.linear import TARGETS
@@ -102,11 +102,13 @@ class Pixels(ImageExperiment):
                 f"{self.made}: no labels of two classes or more: no probe is made, and of the rates the largest that does not diverge "
                 "is taken"
             )
-        for encoder in ENCODERS:
-            for objective in TARGETS:
-                make = partial(self.run, objective, encoder)
-                tuning, training = partial(make, self.updates), partial(make, max(1, self.updates // 5))
-                yield from self.tuned(f"{objective}-{encoder}", tuning, training)
+        yield from together(self.trained(objective, encoder) for encoder in ENCODERS for objective in TARGETS)
+
+    def trained(self, objective: Objective, encoder: str) -> Plan:
+        """The plan of one encoder."""
+        make = partial(self.run, objective, encoder)
+        tuning, training = partial(make, self.updates), partial(make, max(1, self.updates // 5))
+        return self.tuned(f"{objective}-{encoder}", tuning, training)
 
     def claims(self, results: Results) -> list[Claim]:
         jepa, mae = results["jepa-mlp"], results["mae-mlp"]

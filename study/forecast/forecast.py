@@ -234,7 +234,8 @@ def spectrum(
         shares |= {n: EndState(ends[n].features, encoders[n]).share(moments.moments.Sxx, *distractor) for n in OBJECTIVES}
     features = ends["jepa"].features
     learned = {"jepa": times(features, "jepa", depth, eps), "mae": times(features, "mae", depth, eps)}
-    limits = tuple(_limits(data, moments, mask))
+    behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
+    limits = tuple(_limits(data, moments, mask, behind))
     return Forecast(
         estimated(blocks, ends["jepa"]),
         ends,
@@ -246,7 +247,7 @@ def spectrum(
         shape=tuple(data.source.shape),
         patterns=patterns(moments.moments, ends["jepa"]),
         change=changed(data, union(blocks.clean), k, depth, mask) if change else [],
-        lifted=None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels),
+        lifted=behind,
         trained=all_trained(data, k, training, probe) if train and training and probe else {},
     )
 
@@ -271,7 +272,7 @@ def _told_apart(moments: Moments) -> Moments:
     return moments
 
 
-def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None) -> list[str]:
+def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None, behind: Lifted | None) -> list[str]:
     """What of these pairs is regularised, left out or only approximately so."""
     moments, d, made = whitened.moments, data.inputs, []
     if data.classes is None or data.classes < 2:
@@ -292,4 +293,9 @@ def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None) -> list[st
         )
     if mask is not None and data.classes is not None:
         made.append("probes read whole samples, while a network that is trained has seen masked ones")
+    if behind is not None and behind.few:
+        made.append(
+            f"{behind.pairs:,} pairs are few for the {behind.features:,} features of {behind.name}, so that what is said behind it is too "
+            "good, most of all for JEPA; give more samples, or a narrower network"
+        )
     return made

@@ -19,6 +19,7 @@ from study.forecast.probe import Probed, ProbeForecast
 from study.observers.distractor import explained
 from study.observers.extract import extract
 
+FEW = 10  # pairs for each feature: below, rho of pairs that tell nothing reaches 2 / FEW^(1/2)
 COUNTS = {"train": 4000, "validation": 2000}  # samples behind a distractor's share, as of study.observers.Distractor
 
 
@@ -29,6 +30,13 @@ class Lifted:
     name: str  # of the network
     probes: list[Probed]  # jepa, mae, and frozen: all f features as they are; at each number of labels
     shares: dict[str, float]  # of the distractor, where its coefficients are known
+    features: int  # f of the frozen network
+    pairs: int  # that their moments are of
+
+    @property
+    def few(self) -> bool:
+        """Whether there are so few pairs that directions fit them by chance, and both end states look better than they are."""
+        return self.pairs < FEW * self.features
 
     def at(self, labels: int) -> dict[str, Probed]:
         """Those at so many labels, by name."""
@@ -61,7 +69,7 @@ def lifted(
     shares = dict[str, float]()
     if "distractor" in data.directions():
         shares = {of: share(data, probe, W) for of, W in encoders.items()}
-    return Lifted(name, probe.of(encoders) + frozen, shares)
+    return Lifted(name, probe.of(encoders) + frozen, shares, len(latent.Sxx), int(latent.count))
 
 
 def share(data: SourcePairs, probe: ProbeForecast, W: Float[Tensor, "k f"]) -> float:

@@ -35,8 +35,17 @@ class Launcher(abc.ABC):
         """
 
     @abc.abstractmethod
-    def launch(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
+    def launch(
+        self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress, cores: int
+    ) -> dict[str, Result | Diverged]:
         """Results by role; of runs that diverge, the error. Prints one line for each run that is done, or was done before.
+
+        Args:
+            batch: by role.
+            out: folder of results.
+            command: recorded with each.
+            progress: prints.
+            cores: up to so many make a run faster.
 
         Raises:
             ValueError, Stalled: as the runs do.
@@ -57,14 +66,18 @@ def perform(
     while batch:
         progress.expect(len(batch))
         runs = {role: run.logged(dict(logging)) for role, run in batch.items()}
-        outcomes = launcher.launch(runs, out, command, progress)
+        outcomes = launcher.launch(runs, out, command, progress, experiment.cores)
         results |= {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Result)}
         diverged = {role: outcome for role, outcome in outcomes.items() if isinstance(outcome, Diverged)}
         for role, stop in diverged.items():
             console.print(f"  {role}: {stop}", style="yellow")
-        try:
-            batch = plan.throw(next(iter(diverged.values()))) if diverged else plan.send(results)
-        except StopIteration:
-            break
+            stop.role = role
+            batch = plan.throw(stop)
+        if not diverged:
+            try:
+                batch = plan.send(results)
+            except StopIteration:
+                break
+        batch = {role: run for role, run in batch.items() if role not in results}
     store.record(experiment, results, out, command, time.monotonic() - start)
     return results

@@ -22,8 +22,6 @@ from study.running.failed import error_of
 from study.running.result import Result
 from study.running.run import Run, read, stored
 
-CORES = 4  # of a process of the pool: on fewer, one process that uses all cores is as fast and starts at once
-
 
 def device_of(choice: str) -> str:
     """The device a choice of auto, cpu or cuda means here.
@@ -36,12 +34,12 @@ def device_of(choice: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if choice == "auto" else choice
 
 
-def places(device: str) -> list[Place]:
-    """Environments of the processes that this machine has room for: each with a GPU of its own, or with some of the cores."""
+def places(device: str, cores: int) -> list[Place]:
+    """Environments of the processes that this machine has room for: each with a GPU of its own, or with so many of the cores."""
     if device == "cuda":
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count()))))
         return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible.split(",")]
-    return [{"OMP_NUM_THREADS": str(CORES)}] * (torch.get_num_threads() // CORES)
+    return [{"OMP_NUM_THREADS": str(cores)}] * (torch.get_num_threads() // cores)
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,16 @@ class Local(Launcher):
     def device(self, choice: str) -> str:
         return device_of(choice)
 
-    def launch(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
-        if len(batch) > 1 and len(places(next(iter(batch.values())).need().device)) > 1:
-            return self.at_once(batch, out, command, progress)
+    def launch(
+        self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress, cores: int
+    ) -> dict[str, Result | Diverged]:
+        if len(batch) > 1 and len(places(next(iter(batch.values())).need().device, cores)) > 1:
+            return self.at_once(batch, out, command, progress, cores)
         return self.one_by_one(batch, out, command, progress)
 
-    def at_once(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
+    def at_once(
+        self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress, cores: int
+    ) -> dict[str, Result | Diverged]:
         """In a pool of processes; all runs are done, also where some diverge."""
         folders = {role: run.folder(out) for role, run in batch.items()}
         kept = {role: result for role, folder in folders.items() if (result := stored(folder))}
@@ -65,7 +67,7 @@ class Local(Launcher):
         waiting = {role: run for role, run in batch.items() if role not in kept}
         orders = {role: order(run, Path(out), folders[role], command, self.splitting) for role, run in waiting.items()}
         diverged: dict[str, Diverged] = {}
-        with closing(pool(orders, room([run.need() for run in waiting.values()]), CARRY_OUT)) as answers:
+        with closing(pool(orders, room([run.need() for run in waiting.values()], cores), CARRY_OUT)) as answers:
             for role, seconds, failed in answers:
                 if failed is None:
                     progress.end(role, seconds, read(folders[role]))
@@ -90,11 +92,11 @@ class Local(Launcher):
         return outcomes
 
 
-def room(needs: list[Need]) -> list[Place]:
+def room(needs: list[Need], cores: int) -> list[Place]:
     """Places for runs of these needs, at most one for each; on a CPU, where they share the memory, at least one."""
     if not needs:
         return []
-    found = places(needs[0].device)[: len(needs)]
+    found = places(needs[0].device, cores)[: len(needs)]
     if needs[0].device == "cpu":
         largest = max(need.whole for need in needs)
         found = found[: max(1, int(HEADROOM * free_bytes()) // largest)]

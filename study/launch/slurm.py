@@ -56,8 +56,10 @@ class Slurm(Launcher):
             raise ValueError("device cuda was asked for, but no GPU of the cluster; give --gpus-per-node 1 or more")
         return ("cuda" if self.cluster.gpus_per_node else "cpu") if choice == "auto" else choice
 
-    def launch(self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress) -> dict[str, Result | Diverged]:
-        """Raises ValueError also where SLURM refuses the jobs, in its words. Jobs that are in the queue already, submitted by a
+    def launch(
+        self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress, cores: int
+    ) -> dict[str, Result | Diverged]:
+        """Raises ValueError also where SLURM refuses the jobs, in its words. The cluster's own options give the cores. Jobs that are in the queue already, submitted by a
         process that ended since, are waited for and not submitted again."""
         folders = {role: run.folder(out) for role, run in batch.items()}
         waiting = {}

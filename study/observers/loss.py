@@ -9,7 +9,13 @@ from study.observers.observer import Observer
 
 
 class Diverged(ArithmeticError):
-    """Training left the finite numbers; says at which update and in which network (its first one)."""
+    """Training left the finite numbers; says at which update and in which network (its first one).
+
+    Attributes:
+        role: of the run in its experiment; set by what follows the experiment's plan.
+    """
+
+    role = ""
 
     def __init__(self, update: int, network: int, lr: float) -> None:
         super().__init__(f"loss of network {network} (lr {lr:g}) is not finite after update {update}; lower its learning rate")

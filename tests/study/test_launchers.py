@@ -53,11 +53,11 @@ def silent(batch):
 
 def test_a_pool_gives_the_results_of_one_process(runs, monkeypatch):
     batch = {"a": run("a"), "b": run("b", 500.0, 100), "c": run("c", 0.02)}
-    here = Local().launch(batch, runs / "here", "test", silent(batch))
+    here = Local().launch(batch, runs / "here", "test", silent(batch), cores=1_000)
     assert isinstance(here["b"], Diverged)
     assert set(here) == {"a", "b"}, "one process stops at the first that diverges"
-    monkeypatch.setattr(local, "places", lambda device: PLACES)
-    pooled = Local().launch(batch, runs / "pool", "test", silent(batch))
+    monkeypatch.setattr(local, "places", lambda device, cores: PLACES)
+    pooled = Local().launch(batch, runs / "pool", "test", silent(batch), cores=1)
     assert list(pooled) == ["a", "b", "c"]
     assert (pooled["b"].update, pooled["b"].network, pooled["b"].lr) == (here["b"].update, 0, 500.0)
     for role in ("a", "c"):
