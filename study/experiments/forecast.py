@@ -228,9 +228,7 @@ class Forecast(ImageExperiment):
         choosing = {**probe, "init_args": probe["init_args"] | {"test": None}}
         judging = {**probe, "init_args": probe["init_args"] | {"labels": [FEW], "baselines": []}}
         share = {"class_path": "study.observers.Distractor", "init_args": {"every": updates}}
-        return self.tuned(
-            role(cell, objective, network, updates), partial(make, [choosing]), partial(make, [judging, share])
-        )
+        return self.tuned(role(cell, objective, network, updates), partial(make, [choosing]), partial(make, [judging, share]))
 
     def measured(self, results: Results, network: Network, updates: int, metric: str = TEST) -> NDArray:
         """JEPA - MAE in points, [cells, seeds]."""

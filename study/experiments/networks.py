@@ -239,7 +239,9 @@ class Networks(ImageExperiment):
         if cell.noise != "clean":
             observers.append(observer("Distractor", length // 2))
         observers += self.further(max(1, length // 2))
-        return self.tuned(cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length))
+        return self.tuned(
+            cell.role, partial(self.run, cell, [choosing], self.trial), partial(self.run, cell, observers, length)
+        )
 
     def claims(self, results: Results) -> list[Claim]:
         here = [cell for cell in self.cells() if (cell.noise, cell.network) == ("patch", "convolution")]

@@ -28,7 +28,7 @@ class Falling:
     name, device, cores = "falling", "cpu", 4
 
     def __init__(self, joined):
-        self.joined, self.sent = joined, {}
+        self.joined, self.sent, self.stopped = joined, {}, []
 
     def trained(self, name):
         rate, tuned = 3, None
@@ -36,7 +36,7 @@ class Falling:
             try:
                 tuned = (yield {f"tune-{name}": Step((name, rate))})[f"tune-{name}"]
             except Diverged as stop:
-                assert stop.role == f"tune-{name}"
+                self.stopped.append((f"tune-{name}", stop.role))
                 rate -= 1
         results = yield {name: Step((name, rate))}
         self.sent[name] = tuned.path, results[name].path
@@ -84,6 +84,7 @@ def test_plans_at_once_end_as_one_after_the_other_and_no_run_is_done_twice(joine
     results = perform(experiment, launcher, tmp_path, "test", Console(quiet=True), {})
     paths = {name: Path(name, str(rate)) for name, rate in HIGHEST.items()}
     assert experiment.sent == {name: (path, path) for name, path in paths.items()}
+    assert all(mine == stopped for mine, stopped in experiment.stopped) and len(experiment.stopped) == 3
     assert {role: result.path for role, result in results.items()} == paths | {f"tune-{n}": path for n, path in paths.items()}
     assert {role: launcher.done.count(role) for role in results} == dict.fromkeys(HIGHEST, 1) | {
         f"tune-{name}": 4 - rate for name, rate in HIGHEST.items()

@@ -50,7 +50,9 @@ def launch(slurm, monkeypatch, runs):
         with monkeypatch.context() as patch:
             if not wait:
                 patch.setattr(launchers, "wait", lambda *_: signal.raise_signal(signal.SIGINT))
-            return launchers.Slurm(cluster=cluster).launch(batch, runs, "test", Progress(Console(width=200), len(batch)), cores=4)
+            return launchers.Slurm(cluster=cluster).launch(
+                batch, runs, "test", Progress(Console(width=200), len(batch)), cores=4
+            )
 
     return launch
 
