@@ -11,7 +11,7 @@ reproduce: $(INSTALLED)
 
 # Two processes of one thread each: most of the time is Python's.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -p no:cacheprovider --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -p no:cacheprovider --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-all: lint
 	$(BIN)/python -m pytest

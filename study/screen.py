@@ -24,7 +24,7 @@ GROUPS = {
     "training": ("updates", "short", "trial", "batch", "rates", "rate", "labels", "seeds", "seed", "tolerance", "observers"),
     "options": (),  # all others
     "cluster": (
-        "cluster", "partition", "account", "timeout", "nodes", "gpus_per_node", "array_parallelism", "runs_per_job",
+        "launcher", "cluster", "partition", "account", "timeout", "nodes", "gpus_per_node", "array_parallelism", "runs_per_job",
     ),
 }  # fmt: skip
 BRIEF = {"cluster": "docs/cluster.md describes them"}  # groups of which the names are enough, and where the rest is

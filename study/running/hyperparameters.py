@@ -96,13 +96,14 @@ def _summary(tag: str, content: HParamsPluginData) -> Summary:
     )
 
 
-def _kind(part: dict[str, Any]) -> str:
-    """The name of the class."""
-    return part["class_path"].replace(":", ".").rsplit(".", 1)[-1]
+def _kind(part: dict[str, Any] | str) -> str:
+    """The name of the class, or of a function that is given as a name by itself."""
+    return (part if isinstance(part, str) else part["class_path"]).replace(":", ".").rsplit(".", 1)[-1]
 
 
-def _arguments(part: dict[str, Any] | None) -> dict[str, Any]:
-    return (part or {}).get("init_args") or {}
+def _arguments(part: object) -> dict[str, Any]:
+    """Of what is named by a class."""
+    return part.get("init_args") or {} if isinstance(part, dict) else {}
 
 
 def _one(values: float | list[float]) -> float | None:

@@ -392,7 +392,7 @@ def test_the_command_line_goes_before_the_file(tmp_path, monkeypatch):
     path = tmp_path / "cluster.yaml"
     path.write_text("partition: low\ntimeout: 30\nsetup: [module load cuda]\nsbatch: {mem: 4G}\n")
     asked = []
-    monkeypatch.setattr(run_command, "run", lambda wanted, out, device, launcher: asked.append(launcher))
+    monkeypatch.setattr(run_command, "run", lambda wanted, out, device, launcher, logging: asked.append(launcher))
     monkeypatch.setattr(slurm, "check_installed", lambda: None)
     command = ["run", "dynamics", "--launcher", "slurm", "--timeout", "60", "--cluster", path, "--gpus-per-node", "2"]
     assert main(*command, "--runs-per-job", "8") == 0
@@ -440,13 +440,13 @@ def test_submitit_is_named_where_it_is_missing(monkeypatch, capsys):
 def test_the_documents_commands_are_understood(tmp_path, monkeypatch, capsys):
     text = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
     (block,) = re.findall("```yaml\n(.*?)```", text, re.DOTALL)
-    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("    study ")]
+    commands = [shlex.split(line) for line in text.splitlines() if line.startswith("study ")]
     assert {command[1] for command in commands} == {"run", "status", "cancel"}
     monkeypatch.chdir(tmp_path)
     Path("cluster.yaml").write_text(block)
     Path("runs/flips").mkdir(parents=True)
     asked = []
-    monkeypatch.setattr(run_command, "run", lambda wanted, out, device, launcher: asked.append(launcher.cluster))
+    monkeypatch.setattr(run_command, "run", lambda wanted, out, device, launcher, logging: asked.append(launcher.cluster))
     monkeypatch.setattr(slurm, "check_installed", lambda: None)
     assert [main(*command[1:]) for command in commands] == [0] * len(commands)
     assert asked[1] == Cluster(**yaml.safe_load(block))

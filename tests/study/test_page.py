@@ -164,7 +164,7 @@ def test_a_figure_says_the_value_under_the_pointer_and_leaves_out_what_is_not_ch
     plot.locator(".u-over").hover(position={"x": 0.25 * box["width"], "y": box["height"] - 8})
     assert not said.text_content()
     opened.locator("summary", has_text="Values as a table").click()
-    assert opened.locator("figure table tbody tr").count() > 10
+    opened.locator("figure table tbody tr").nth(10).wait_for()  # it is made when it is opened
 
 
 def test_claims_are_filtered_by_words_and_verdicts(show):

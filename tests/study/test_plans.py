@@ -69,7 +69,7 @@ class Noting(Launcher):
     def launch(self, batch, out, command, progress, cores):
         outcomes = {}
         for role, (name, rate) in batch.items():
-            outcomes[role] = Result(Path(name, str(rate))) if rate <= HIGHEST[name] else Diverged(1, 0, rate)
+            outcomes[role] = Result(Path(name, str(rate))) if rate <= HIGHEST[name] else Diverged(1, 0, float(rate))
             self.done.append(role)
             if isinstance(outcomes[role], Diverged) and not self.whole:
                 break
