@@ -18,9 +18,7 @@ PACKAGES = ("wandb", "mlflow")  # that have to be installed, of the loggers of t
 
 def add_options(parser: "ArgumentParser") -> None:
     parser.add_argument("--logger", type=Kind, default="tensorboard", help="log to CSV files, W&B or MLflow too")
-    parser.add_argument(
-        "--per-network", action="store_true", help="show curves of single networks, not means alone"
-    )
+    parser.add_argument("--per-network", action="store_true", help="show curves of single networks, not means alone")
 
 
 def take_options(given: dict[str, Any]) -> dict[str, Any]:
