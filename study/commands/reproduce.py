@@ -1,4 +1,5 @@
-"""The default suite on built-in data, `dynamics` and `pixels`, then the page."""
+"""The default suite on built-in data, then the page: `dynamics`, `pixels`, and `forecast` on few and small samples, whose numbers are
+measurements, as claims are made of more."""
 
 from study.arguments import Parser
 from study.commands import run
@@ -6,6 +7,11 @@ from study.commands.common import add_device, add_out
 from study.experiments import EXPERIMENTS
 
 EXAMPLES = ("study reproduce", "study reproduce --out again --device cpu")
+SUITE = {
+    "dynamics": {},
+    "pixels": {},
+    "forecast": {"cells": 6, "networks": ("linear",), "size": 8, "count": 5000, "updates": 200, "short": 50},
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -15,5 +21,5 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from study.launch.local import Local
 
-    run.run([(EXPERIMENTS[name], {}) for name in ("dynamics", "pixels")], options.out, options.device, Local(), {})
+    run.run([(EXPERIMENTS[name], given) for name, given in SUITE.items()], options.out, options.device, Local(), {})
     return 0
