@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from study.figures import COLOURS
+from study.figures.style import COLOURS
 
 if TYPE_CHECKING:
     from study.forecast.forecast import Forecast

@@ -72,10 +72,9 @@ def _path(record: Record) -> Path:
 def _code() -> str:
     """Checksum of the code that makes claims and figures of tables."""
     root = Path(study.__path__[0])
-    folders = [*(root / name for name in ("experiments", "theory", "report")), root.parent / "datamodules"]
+    folders = [*(root / name for name in ("experiments", "theory", "report", "figures")), root.parent / "datamodules"]
     files = [
         root / "running" / "result.py",
-        root / "figures.py",
         *(path for folder in folders for path in sorted(folder.glob("*.py"))),
     ]
     return checksum(b"".join(path.read_bytes() for path in files))
