@@ -40,9 +40,9 @@ class Lift(Forecast):
     expected = "136 runs of 3 networks, 8 of them forecasts, an estimated 60 min on 2 cores"
     minutes = 60
     example = "--networks convolution --cells 4"
-    updates: int = 240
+    updates: int = 160
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
-    short: int = 60
+    short: int = 40
     networks: tuple[Network, ...] = ("convolution", "vit")
     cells: int = 8
 
