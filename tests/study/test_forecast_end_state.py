@@ -137,9 +137,10 @@ def test_what_is_never_learned_takes_for_ever():
     assert not end.encoder[1].any()
 
 
-@pytest.mark.parametrize("d", [32, 256])
+@pytest.mark.parametrize("d", [32, 256, pytest.param(3072, marks=pytest.mark.slow)])
 def test_lambda_and_rho_of_planted_data_are_recovered(d):
-    """Within 5 %, the bias below the interval's half width; of the uncorrected rho it is not at d = 256."""
+    """Within 5 %, the bias below the interval's half width; of the uncorrected rho it is not at d = 256. The longest takes two minutes:
+    python -m pytest -m slow tests/study/test_forecast_end_state.py"""
     data = planted(d)
     x, y = data.sample(0, 50_000)
     blocks = Blocks.of_pairs(x[0], y[0])
