@@ -26,6 +26,6 @@ def principal(samples: dict[str, Float[Tensor, "S _ d"]], k: int) -> dict[str, F
             directions = directions / directions.norm(dim=0).clamp(min=1e-30)
         found.append((mean, directions))
     return {
-        split: torch.stack([(x - mean) @ directions for x, (mean, directions) in zip(of, found, strict=True)])
+        split: torch.stack([x @ directions - mean @ directions for x, (mean, directions) in zip(of, found, strict=True)])
         for split, of in samples.items()
     }
