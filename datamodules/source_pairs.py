@@ -96,9 +96,14 @@ class SourcePairs(Pairs):
         self._mean_d, self._std = mean.float(), (squares / (train.count * self.inputs)) ** 0.5
         self._chosen, self.classes = chosen, chosen["train"].classes
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Pairs of each split, after `setup`."""
+        return {name: chosen.count for name, chosen in self._chosen.items()}
+
     def summary(self) -> str:
         """What was read, once it was: how many pairs of each split are used, of samples of which shape, in how many classes."""
-        counts = ", ".join(f"{self._chosen[name].count:,} {what}" for name, what in SPLITS.items())
+        counts = ", ".join(f"{self.counts[name]:,} {what}" for name, what in SPLITS.items())
         classes = f"{self.classes} classes" if self.classes else "no labels"
         return f"{self._where}: {counts} pairs of {' x '.join(map(str, self.source.shape))} numbers, {classes}"
 

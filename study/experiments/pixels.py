@@ -11,6 +11,7 @@ Learning rates are tuned for each objective and encoder on the validation split,
 a rate that diverges for any of the final seeds gives way to the next best below it.
 """
 
+import inspect
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -79,9 +80,7 @@ class Pixels(ImageExperiment):
                 "lr": rates,
                 "momentum": 0.9,
             },
-            "data": self.data(
-                self.distractor, self.amplitude, {"class_path": "datamodules.pairings.Same"}, data, self.updates
-            ),
+            "data": self.views(data),
         }  # fmt: skip
         from study.running.training import Training
 
@@ -93,10 +92,33 @@ class Pixels(ImageExperiment):
     def expected_work(self) -> float:
         return math.prod(self.made.shape) * self.updates * self.batch * (len(self.rates) + self.seeds)
 
-    def plan(self) -> Plan:
-        from datamodules.noise import check
+    def views(self, seeds: list[int]) -> dict[str, Any]:
+        """Two noisy views of every image, as a configuration."""
+        return self.data(self.distractor, self.amplitude, {"class_path": "datamodules.pairings.Same"}, seeds, self.updates)
 
-        check(self.distractor, self.made.shape, self.directions)
+    def check_samples(self) -> None:
+        """Raises ValueError: the linear maps of networks, of which claims are made, cannot be fitted on these samples."""
+        from datamodules import SourcePairs
+        from datamodules.directions import DENSE
+        from datamodules.noise import check
+        from study.arguments import made
+
+        shape = self.made.shape
+        check(self.distractor, shape, self.directions)
+        pairs = made(SourcePairs, self.views([0]))
+        pairs.setup()
+        count, inputs = pairs.counts["train"], math.prod(shape)
+        most = min(count, DENSE) - 1
+        if inputs > most:
+            sized = "size" in inspect.signature(type(self.made)).parameters
+            smaller = f"give --size {math.isqrt(most // shape[0])} or less" if sized else "give samples of fewer numbers"
+            raise ValueError(
+                f"{self.made}: linear maps are fitted to networks on {count:,} training samples, so a sample can have {most:,} numbers at "
+                f"most; found {inputs:,}; {smaller}, or more samples"
+            )
+
+    def plan(self) -> Plan:
+        self.check_samples()
         if not self.made.labelled:
             say(
                 f"{self.made}: no labels of two classes or more: no probe is made, and of the rates the largest that does not diverge "

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from study.experiments.pixels import Pixels
 
@@ -133,3 +134,30 @@ def test_windows_without_labels_run_the_experiment_without_probes(tmp_path, stud
     assert code == 0 and any("x.npy: no labels of two classes or more: no probe is made" in line for line in lines)
     claims = json.loads((tmp_path / "runs" / "claims.json").read_text())
     assert {claim["id"] for claim in claims} == {"pixels/arrays/share-jepa", "pixels/arrays/share-mae"}
+
+
+def test_of_fewer_pictures_than_numbers_pixels_names_the_size_that_it_can_do(study, tmp_path):
+    """Else it would train for minutes, and then find no linear map to make claims of."""
+    for i in range(200):
+        path = tmp_path / "root" / f"class{i % 2}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(path)
+    command = [
+        "run",
+        "pixels",
+        "--images",
+        "folder",
+        "--root",
+        tmp_path / "root",
+        "--out",
+        tmp_path / "runs",
+        "--directions",
+        "20",
+    ]
+    code, lines = study(*command)
+    assert code == 2 and "128 training samples" in lines[-1] and "found 768; give --size 6 or less" in lines[-1]
+    assert not (tmp_path / "runs" / "pixels").exists()
+    assert study(*command, "--size", "6", "--updates", "20", "--seeds", "2", "--rates", "1e-4")[0] == 0
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(100, 90)).astype(np.float32))
+    code, lines = study("run", "pixels", "--images", "arrays", "--root", tmp_path / "x.npy", "--directions", "4")
+    assert code == 2 and "give samples of fewer numbers, or more samples" in lines[-1]
