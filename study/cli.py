@@ -10,6 +10,8 @@ from study.outside import check_ours
 from study.running.signals import Preempted, caught, requeue
 from study.terminal import discard, prepare, say
 
+RESUMED = ("run", "fit", "reproduce")  # whose work is kept as it is done
+
 
 def on_thread_failure(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard writes in a thread and raises the thread's OSError again in ours, where it is reported."""
@@ -52,7 +54,8 @@ def carry_out(arguments: list[str]) -> tuple[int, str]:
         return 2, f"error: {error.filename or 'output'}: {error.strerror or error}"
     except Preempted as stop:
         requeue(stop.number)
-        return 128 + stop.number, f"{stop}; the same command goes on where it stopped"
+        again = "goes on where it stopped" if arguments[0] in RESUMED else "begins anew"
+        return 128 + stop.number, f"{stop}; the same command {again}"
 
 
 def obey(arguments: list[str]) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Results = dict[str, Result]
 Figures = dict[str, "matplotlib.figure.Figure"]  # by caption; what draws is imported by `figures`, as claims do without
 Plan = Generator[Mapping[str, Run], Results, None]
+SHORTEST = 2  # seconds of a run, however small it is
 MOST = 100_000  # of seeds, networks, pairs: all are in memory at once
 
 
@@ -81,7 +82,9 @@ class Experiment(abc.ABC):
 
     def expected_seconds(self) -> float | None:
         """About how long the runs take on 2 cores with these options, if time grows with the work; none where it was not measured."""
-        return None if self.minutes is None else 60 * self.minutes * self.expected_work() / type(self)().expected_work()
+        if self.minutes is None:
+            return None
+        return max(SHORTEST * self.run_count(), 60 * self.minutes * self.expected_work() / type(self)().expected_work())
 
     @abc.abstractmethod
     def claims(self, results: Results) -> list[Claim]:
