@@ -258,7 +258,8 @@ def test_own_runs_alone_make_a_page_and_what_is_damaged_is_left_out(tmp_path, ca
     assert f"{path.parent}: left out of the page: {path}: damaged" in capsys.readouterr().err
     text = page.place(out, "fit").read_text("utf-8")
     assert "first-0123456789ab" in text and "second-0123456789ab" not in text
-    assert "study run pixels" in page.place(out).read_text("utf-8"), "what makes the answer"
+    assert "study run pixels" in (index := page.place(out).read_text("utf-8")), "what makes the answer"
+    assert "0 of 0" not in index and "0 runs" not in index
 
 
 def test_the_page_of_an_experiment_that_is_gone_goes(runs, tmp_path):
