@@ -5,6 +5,7 @@ from pathlib import Path
 from study.arguments import Folder, Parser
 from study.commands.common import given
 from study.forecast.command import spectrum
+from study.sources import named
 from study.terminal import escaped, say
 
 EXAMPLES = (
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Folder(), default=None, metavar="PATH", help="folder of results, where a page is written")
     options = vars(parser.parse_args(arguments))
     as_json, out = options.pop("json"), options.pop("out")
+    named(options["data"], options["root"])  # before torch is imported for nothing
     if options["lift"] is not None and Path(options["lift"]).exists():
         from study.probing import read
 
