@@ -4,7 +4,7 @@ Claim: The end state of linear layers behind the network at its initialisation i
 linear probes than the end state from pixels.
 Command: study run lift [--images parquet --root FOLDER] [--networks '[convolution]']
 Expected: JEPA is ahead in the same cells; by how much depends on what the body learns, of which the forecast knows nothing.
-Time: estimated at 60 minutes on 2 CPU cores, not measured as a whole.
+Time: estimated at 40 minutes on 2 CPU cores, not measured as a whole.
 
 The cells are the first of `forecast`. JEPA is the stop-gradient, MAE the reconstruction of the other view; both have the perceptron, the
 optimiser and the rates of `networks`. The theory is exact for the last layers behind a frozen body (section 7); here the body is trained.
@@ -37,8 +37,8 @@ class Lift(Forecast):
     free = Forecast.free
     possible: ClassVar[tuple[str, ...]] = ("convolution", "vit")
     name = "lift"
-    expected = "136 runs of 3 networks, 8 of them forecasts, an estimated 60 min on 2 cores"
-    minutes = 60
+    expected = "136 runs of 3 networks, 8 of them forecasts, an estimated 40 min on 2 cores"
+    minutes = 40
     example = "--networks convolution --cells 4"
     updates: int = 160
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
