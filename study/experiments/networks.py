@@ -61,8 +61,8 @@ class Cell(NamedTuple):
         return f"{self.label.replace(' ', '-')}-{self.network}-{self.noise}"
 
 
-def objective(cell: Cell) -> dict[str, Any]:
-    """As a configuration."""
+def objective(cell: Cell, normed: bool = True) -> dict[str, Any]:
+    """As a configuration; that of a teacher with the distance and the targets of I-JEPA, or with plain ones."""
     joint: dict[str, Any] = {"class_path": "models.Joint"}
     match cell.method:
         case "vicreg":  # with the weights of the paper's equation, whose code halves that of the variance
@@ -71,8 +71,8 @@ def objective(cell: Cell) -> dict[str, Any]:
         case "sigreg":
             term = {"class_path": "models.SIGReg", "init_args": {"weight": 0.05}}
             return joint | {"init_args": {"regularizer": term, "invariance": 1.0, "embedding": EMBEDDING}}
-        case "ema":  # with the distance and the targets of I-JEPA
-            practice = {"distance": "smooth_l1", "normalized": True}
+        case "ema":
+            practice = {"distance": "smooth_l1", "normalized": True} if normed else {}
             return {"class_path": "models.EMA", "init_args": {"decay": cell.decay, **practice}}
         case "stop-gradient":
             return {"class_path": "models.StopGradient"}
@@ -121,6 +121,7 @@ class Networks(ImageExperiment):
         networks: of linear, mlp, convolution and vit.
         methods: of vicreg, sigreg, ema, stop-gradient and mae.
         decays: of the teachers of ema, in [0, 1).
+        normed: ema has I-JEPA's targets (layer norm, smooth L1).
     """
 
     free = (*ImageExperiment.free, "noises", "networks", "methods", "decays", "short")
@@ -140,6 +141,7 @@ class Networks(ImageExperiment):
     networks: tuple[Network, ...] = ("linear", "mlp", "convolution", "vit")
     methods: tuple[Method, ...] = ("vicreg", "sigreg", "ema", "stop-gradient", "mae")
     decays: tuple[float, ...] = (0.99,)
+    normed: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -193,7 +195,7 @@ class Networks(ImageExperiment):
             "model": {
                 "encoder": encoder(cell.network, self.made.shape, inits),
                 "predictor": {"class_path": "models.Perceptron", "init_args": {"hidden": [HIDDEN]}},
-                "objective": objective(cell),
+                "objective": objective(cell, self.normed),
                 "optimizer": "adamw",
                 "lr": rates,
                 "schedule": "cosine",
