@@ -37,7 +37,7 @@ class ImageExperiment(TrainingExperiment):
     """Base of experiments on noisy images.
 
     Args:
-        images: builtin, cifar10, cifar100, stl10, folder, parquet, arrays, or a Source (docs/own-data.md).
+        images: builtin, cifar10, folder, parquet, arrays, ...
         root: folder of the source, or file of arrays.
         download: let torchvision download.
         bad_files: share of pictures that may be bad, in [0, 1).
