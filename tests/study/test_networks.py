@@ -7,7 +7,7 @@ import pytest
 
 from study import cli
 from study.experiments import EXPERIMENTS
-from study.experiments.networks import Networks
+from study.experiments.networks import Cell, Networks, objective
 
 SMALL = [
     "--size", "8", "--count", "600", "--directions", "8", "--updates", "6", "--trial", "4", "--batch", "16", "--seeds", "2",
@@ -60,6 +60,16 @@ def test_every_cell_is_a_configuration_that_fit_takes(network):
         run = experiment.run(cell, [], 10, cell.role, [1e-3], [0], [0])
         assert run.resolved()["model"]["encoder"]["class_path"] in ("models.MLP", "models.Stack")
         run.cli().build()
+
+
+def test_a_teachers_targets_are_those_of_i_jepa_or_plain():
+    cell = Cell("patch", "convolution", "ema", 0.9)
+    plain = {"class_path": "models.EMA", "init_args": {"decay": 0.9}}
+    practice = {"distance": "smooth_l1", "normalized": True}
+    assert objective(cell, False) == plain
+    assert objective(cell) == plain | {"init_args": plain["init_args"] | practice}
+    (made,) = next(Networks(size=8, networks=("mlp",), methods=("ema",), normed=False).plan()).values()
+    assert made.config["model"]["objective"]["init_args"] == {"decay": 0.99}
 
 
 def test_turnovers_are_the_sum_of_what_each_update_replaces():
