@@ -29,7 +29,7 @@ LONG = {
     "study run pixels --images folder --root photographs --size 8 --directions 20",
     "study run pixels --images arrays --root recordings.npy --window 20 --step 5 --directions 10",
     "study run pixels --images arrays --root vectors.npz --directions 4",
-    "study run pixels --images parquet --root tables",
+    "study run pixels --images parquet --root tables --size 8 --directions 20",
     "study run networks --images parquet --root tables",
     "study run flips --launcher slurm --partition gpu --gpus-per-node 1 --timeout 120",
     "study run flips --launcher slurm --cluster cluster.yaml --runs-per-job 4",
