@@ -54,7 +54,7 @@ def carry_out(arguments: list[str]) -> tuple[int, str]:
         return 2, f"error: {error.filename or 'output'}: {error.strerror or error}"
     except Preempted as stop:
         requeue(stop.number)
-        again = "goes on where it stopped" if arguments[0] in RESUMED else "begins anew"
+        again = "goes on where it stopped" if arguments and arguments[0] in RESUMED else "begins anew"
         return 128 + stop.number, f"{stop}; the same command {again}"
 
 

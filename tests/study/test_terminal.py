@@ -156,7 +156,7 @@ def test_an_early_or_late_ctrl_c_is_no_traceback(module, finished, tmp_path):
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     code, _, err = process("claims", "--out", finished, PYTHONPATH=path)
     assert code in (-signal.SIGINT, 128 + signal.SIGINT), err
-    assert err in ("", "study: interrupted by SIGINT; the same command goes on where it stopped\n")
+    assert err in ("", "study: interrupted by SIGINT; the same command begins anew\n")
 
 
 @pytest.mark.parametrize(
