@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.figures.style import COLOURS, tidy
+from study.figures.style import COLOURS, name_axes, tidy
 from study.statistics import interval
 
 
@@ -32,10 +32,7 @@ def calibration(panels: Mapping[str, tuple[NDArray, NDArray, NDArray]]) -> Figur
         panel.axvline(0, color="lightgrey", linewidth=0.6)
         panel.set_title(title, fontsize=10)
         tidy(panel)
-    for panel in axes[-1]:
-        panel.set_xlabel("forecast, JEPA - MAE (points)")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("trained, JEPA - MAE (points)")
+    name_axes(axes, "forecast, JEPA - MAE (points)", "trained, JEPA - MAE (points)")
     axes.flat[0].legend(frameon=False, fontsize=8)
     return figure
 
@@ -79,8 +76,5 @@ def learning_curves(panels: Mapping[str, tuple[NDArray, NDArray, NDArray]], rows
             panel.plot(times[shown], trained[shown, i], ".", color=colour, markersize=4)
         panel.set_title(title, fontsize=9)
         tidy(panel)
-    for panel in axes[-1]:
-        panel.set_xlabel("gradient-flow time t")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("gain w of the feature")
+    name_axes(axes, "gradient-flow time t", "gain w of the feature")
     return figure

@@ -50,7 +50,6 @@ def share_and_probe(share: Mapping[Key, Curve], probe: Mapping[Key, Curve], raw:
         assert raw is not None
         for key, (steps, values) in probe.items():
             _band(axes, steps, 100 * values, key)
-        assert raw is not None
         axes.axhline(100 * raw, color="grey", linestyle=":", label="raw noisy pixels")
         axes.set(xlabel="updates", ylabel="linear probe, validation accuracy (%)")
     for axes in (left, *right):

@@ -7,10 +7,9 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
-from study.figures.style import COLOURS, tidy
+from study.figures.style import COLOURS, few_ticks, name_axes, tidy
 from study.statistics import interval
 from study.theory import flow
 
@@ -30,10 +29,7 @@ def over_parameter(
         panel.set_xscale("log")
         panel.set_title(title, fontsize=9)
         tidy(panel)
-    for panel in axes[-1]:
-        panel.set_xlabel(xlabel)
-    for panel in axes[:, 0]:
-        panel.set_ylabel(ylabel)
+    name_axes(axes, xlabel, ylabel)
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label="regression coefficient rho", shrink=0.6, pad=0.01)
     return figure
 
@@ -53,10 +49,7 @@ def survival(panels: Mapping[tuple[flow.Objective, int], tuple[NDArray, NDArray,
         panel.set_title(f"{objective.upper()}, depth L = {depth}", fontsize=10)
         panel.set_yscale("log")
         tidy(panel)
-    for panel in axes[-1]:
-        panel.set_xlabel("regression coefficient rho")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("weight decay eta / lambda")
+    name_axes(axes, "regression coefficient rho", "weight decay eta / lambda")
     return figure
 
 
@@ -73,10 +66,7 @@ def kept_features(kept: Mapping[tuple[flow.Objective, int], NDArray], lam: NDArr
         panel.plot(rho[~filled], lam[~filled], "o", color=colour, markersize=4, fillstyle="none", alpha=0.6)
         panel.set_title(f"{objective.upper()}, depth L = {depth}", fontsize=10)
         panel.spines[["top", "right"]].set_visible(False)
-    for panel in axes[-1]:
-        panel.set_xlabel("regression coefficient rho")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("covariance lambda")
+    name_axes(axes, "regression coefficient rho", "covariance lambda")
     return figure
 
 
@@ -110,10 +100,8 @@ def measured_over_exact(panels: Mapping[tuple[flow.Objective, int], tuple[NDArra
         line = np.array([theory.min(), theory.max()])
         axes.plot(line, line, color="grey", linewidth=0.8)
         axes.set(xscale="log", yscale="log", title=f"{objective.upper()}, L = {depth}", xlabel="exact critical time")
-        for axis in (axes.xaxis, axes.yaxis):  # less than a decade: no room for every multiple
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("")
+        few_ticks(axes.xaxis)
+        few_ticks(axes.yaxis)
         tidy(axes)
     figure.axes[0].set_ylabel("critical time of trained network")
     figure.colorbar(shown, ax=figure.axes, label="rho", shrink=0.8, pad=0.01)

@@ -9,7 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from study.figures.style import COLOURS, tidy
+from study.figures.style import COLOURS, name_axes, tidy
 from study.theory import asymptotic, exact, flow
 
 
@@ -29,10 +29,7 @@ def trajectories(
         panel.set_title(f"{objective.upper()}, depth L = {depth}", fontsize=10)
         panel.set_ylim(0, 1.05 * float(np.max(flow.fixed_point("mae", rho, 1))))
         tidy(panel)
-    for panel in axes[-1]:
-        panel.set_xlabel("gradient-flow time t")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("gain w of the feature")
+    name_axes(axes, "gradient-flow time t", "gain w of the feature")
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label="regression coefficient rho", shrink=0.6, pad=0.01)
     return figure
 
@@ -78,10 +75,7 @@ def times_over_scale(
         panel.set(title=f"{objective.upper()}, depth L = {depth}", xscale="log", yscale="log")
         panel.title.set_fontsize(10)
         tidy(panel)
-    for panel in axes[-1]:
-        panel.set_xlabel("initial scale eps")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("critical time t* (gradient flow)")
+    name_axes(axes, "initial scale eps", "critical time t* (gradient flow)")
     figure.colorbar(ScalarMappable(norm, colours), ax=axes, label="regression coefficient rho", shrink=0.6, pad=0.01)
     return figure
 
@@ -137,10 +131,7 @@ def phase_diagram(
         panel.contour(*field, np.log(theory), levels=[0], colors="black", linewidths=0.9)
         panel.scatter(x, y, c=np.log(trained), cmap=colours, norm=norm, s=13, edgecolors="black", linewidths=0.4)
         panel.set_title(f"{objective.upper()}, L = {depth}, eps = {eps:g}", fontsize=9)
-    for panel in axes[-1]:
-        panel.set_xlabel("rho_b / rho_a")
-    for panel in axes[:, 0]:
-        panel.set_ylabel("lambda_a / lambda_b")
+    name_axes(axes, "rho_b / rho_a", "lambda_a / lambda_b")
     bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, shrink=0.5, pad=0.01, extend="both")
     bar.set_label("log (t*_a / t*_b): blue, high rho first; red, high lambda first")
     return figure

@@ -8,11 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from study.figures.style import COLOURS
+from study.figures.style import COLOURS, few_ticks, tidy
 
 if TYPE_CHECKING:
     from study.forecast.forecast import Forecast
@@ -64,7 +63,7 @@ def curves(found: "Forecast") -> Figure:
     for panel in axes:
         panel.set(xlabel="updates", xscale="symlog")
         panel.set_xlim(left=0)
-        _tidy(panel)
+        tidy(panel)
     return figure
 
 
@@ -116,10 +115,8 @@ def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm
         axes.legend(frameon=False, fontsize=8)
     if (lam > 0).all():
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("")
-    _tidy(axes)
+        few_ticks(axes.xaxis)
+    tidy(axes)
 
 
 def _probes(found: "Forecast", axes: Axes) -> None:
@@ -137,7 +134,7 @@ def _probes(found: "Forecast", axes: Axes) -> None:
             axes.plot(labels, end, "--", color=colour, linewidth=1, label=f"{name.upper()}, end state")
     axes.set(xscale="log", xlabel="labels", ylabel="linear probe, % right")
     axes.legend(frameon=False, fontsize=8)
-    _tidy(axes)
+    tidy(axes)
 
 
 def _picture(values: NDArray) -> NDArray:
@@ -147,8 +144,3 @@ def _picture(values: NDArray) -> NDArray:
         .transpose(1, 2, 0)
         .repeat(3 if len(values) == 1 else 1, axis=2)
     )
-
-
-def _tidy(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25, linewidth=0.6)
