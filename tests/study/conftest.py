@@ -213,3 +213,27 @@ def forget(monkeypatch):
 
     yield forget
     forget()
+
+
+def browser_here() -> str:
+    """Debian's chromium; skips the tests with a reason where it cannot be installed."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    if found := next(filter(None, map(shutil.which, names)), None):
+        return found
+    if os.geteuid() or not shutil.which("apt-get"):
+        pytest.skip("needs chromium; here it is missing, and only root can install it by apt-get")
+    get = ["apt-get", "install", "-qq", "--no-install-recommends", "chromium"]
+    for command in (get, ["apt-get", "update", "-qq"], get):
+        done = subprocess.run(command, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}, capture_output=True, text=True)
+        if command is get and done.returncode == 0:
+            return shutil.which("chromium") or ""
+    pytest.skip(f"needs chromium, and apt-get cannot install it here: {done.stderr.strip()}")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=browser_here(), args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -9,7 +9,6 @@ import threading
 
 import documents
 import pytest
-from test_page import browser_here
 
 from study import cli
 from study.experiments import EXPERIMENTS
@@ -44,15 +43,6 @@ def address(site):
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=browser_here(), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def test_every_document_and_notebook_is_a_page_of_it(site):
