@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lightning import Callback, Trainer
 from torch import Tensor
 
-from study.observers.scalars import Scalars
+from study.observers.scalars import PROBE, Scalars
 
 COLUMNS = ["network", "step", "time", "metric", "value"]
 
@@ -54,7 +54,8 @@ class Table(Callback):
         self.blocks.append({"step": step, "time": time, "metrics": list(metrics), "values": values})
         if not curve:
             return
-        if shown := self.scalars.of(list(metrics), values, self.first()):
+        first = self.first() if any(map(PROBE.fullmatch, metrics)) else {}  # they stand beside probes alone
+        if shown := self.scalars.of(list(metrics), values, first):
             for logger in trainer.loggers:
                 logger.log_metrics(shown, step=step)
 
