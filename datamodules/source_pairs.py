@@ -103,7 +103,8 @@ class SourcePairs(Pairs):
 
     def summary(self) -> str:
         """What was read, once it was: how many pairs of each split are used, of samples of which shape, in how many classes."""
-        counts = ", ".join(f"{self.counts[name]:,} {what}" for name, what in SPLITS.items())
+        count = self.counts
+        counts = ", ".join(f"{count[name]:,} {what}" for name, what in SPLITS.items())
         classes = f"{self.classes} classes" if self.classes else "no labels"
         return f"{self._where}: {counts} pairs of {' x '.join(map(str, self.source.shape))} numbers, {classes}"
 

@@ -40,9 +40,8 @@ class Task:
     def planted(self) -> GaussianPairs:
         draw = np.random.default_rng(0)
         lam = draw.uniform(0.5, 2.0, self.d)
-        rho = np.maximum(
-            0.95 * 0.85 ** np.arange(self.d), 0.02
-        )  # far from each other: scikit-learn's iteration takes hours where not
+        # Far from each other: where not, scikit-learn's iteration takes minutes.
+        rho = np.maximum(0.95 * 0.85 ** np.arange(self.d), 0.02)
         return GaussianPairs(lam.tolist(), rho.tolist(), batch=self.n)
 
     @cached_property

@@ -26,7 +26,7 @@ from study.choices import Kind
 from study.experiments.base import Claim, Figures, Plan, Results, check_count, final, together
 from study.experiments.images import TEST, TUNING_SEED, ImageExperiment
 from study.experiments.linear import TARGETS
-from study.experiments.networks import Network
+from study.experiments.networks import Network, observer
 from study.experiments.pixels import ENCODERS
 from study.experiments.verdict import Region
 from study.running.result import Result
@@ -225,11 +225,9 @@ class Forecast(ImageExperiment):
     def trained(self, cell: Cell, objective: Objective, network: Network, updates: int) -> Plan:
         """The plan of what the forecast is held against."""
         make = partial(self.run, cell, objective, network, updates)
-        probe: dict[str, Any] = {"class_path": "study.observers.Probe", "init_args": {"every": updates}}
-        choosing = {**probe, "init_args": probe["init_args"] | {"test": None}}
-        judging = {**probe, "init_args": probe["init_args"] | {"labels": [FEW], "baselines": []}}
-        share = {"class_path": "study.observers.Distractor", "init_args": {"every": updates}}
-        return self.tuned(role(cell, objective, network, updates), partial(make, [choosing]), partial(make, [judging, share]))
+        choosing = observer("Probe", updates, test=None)
+        judging = [observer("Probe", updates, labels=[FEW], baselines=[]), observer("Distractor", updates)]
+        return self.tuned(role(cell, objective, network, updates), partial(make, [choosing]), partial(make, judging))
 
     def measured(self, results: Results, network: Network, updates: int, metric: str = TEST) -> NDArray:
         """JEPA - MAE in points, [cells, seeds]."""

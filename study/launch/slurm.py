@@ -59,8 +59,8 @@ class Slurm(Launcher):
     def launch(
         self, batch: Mapping[str, Run], out: Path, command: str, progress: Progress, cores: int
     ) -> dict[str, Result | Diverged]:
-        """Raises ValueError also where SLURM refuses the jobs, in its words. The cluster's own options give the cores. Jobs that are in the queue already, submitted by a
-        process that ended since, are waited for and not submitted again."""
+        """Raises ValueError also where SLURM refuses the jobs, in its words. Jobs that are in the queue already, submitted by a
+        process that ended since, are waited for and not submitted again. The cluster's own options give the cores."""
         folders = {role: run.folder(out) for role, run in batch.items()}
         waiting = {}
         for role, folder in folders.items():
