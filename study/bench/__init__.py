@@ -7,7 +7,7 @@ from study.bench.base import Row
 
 __all__ = ["NAMES", "benchmark"]
 
-NAMES = ("stacks", "pixels", "trainer", "observers", "times", "scaling", "spectrum")
+NAMES = ("stacks", "pixels", "trainer", "observers", "times", "scaling", "spectrum", "networks")
 
 
 def benchmark(name: str) -> Callable[[str], list[Row]]:

@@ -12,7 +12,11 @@ EXAMPLES = ("study bench stacks", "study bench pixels --device cuda --json")
 def main(arguments: list[str]) -> int:
     parser = Parser(prog="study bench", description=__doc__, examples=EXAMPLES)
     parser.add_argument(
-        "name", type=str, nargs="?", default=None, help="stacks, pixels, trainer, observers, times, scaling or spectrum"
+        "name",
+        type=str,
+        nargs="?",
+        default=None,
+        help="stacks, pixels, trainer, observers, times, scaling, spectrum or networks",
     )
     parser.add_argument("--json", action="store_true", help="print as JSON")
     add_device(parser)

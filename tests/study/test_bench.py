@@ -14,6 +14,7 @@ from study.bench import (
     base,
     lightning_peer,
     linear_peers,
+    networks,
     observers,
     pixel_peer,
     pixels,
@@ -115,6 +116,15 @@ def test_the_pixel_peer_trains_the_same_network():
         torch.testing.assert_close(p, q[0].view_as(p), rtol=0, atol=1e-5)
 
 
+def test_networks_have_the_losses_in_a_stack_that_they_have_alone(monkeypatch):
+    for name, small in {"SIZE": 8, "BATCH": 8, "COUNT": 60}.items():
+        monkeypatch.setattr(networks, name, small)
+    together, alone = (networks.Training("convolution", n, "cpu") for n in (2, 1))
+    together(3)
+    alone(3)
+    torch.testing.assert_close(together.learner.losses[:1], alone.learner.losses, rtol=1e-4, atol=0)
+
+
 def test_memory_counts_what_is_alive():
     with Memory() as memory:
         a = torch.ones(1000)
@@ -143,6 +153,8 @@ def test_what_scikit_learn_computes_is_the_same(work):
 
 def test_every_benchmark_makes_rows(quick, monkeypatch):
     monkeypatch.setattr(pixels, "STACKS", (1,))
+    for name, small in {"SIZE": 8, "BATCH": 8, "COUNT": 60}.items():
+        monkeypatch.setattr(networks, name, small)
     made = {
         "stacks": stacks.rows("cpu", [(2, 4, 2)]),
         "pixels": pixels.rows("cpu", workers=(0,)),
@@ -150,6 +162,7 @@ def test_every_benchmark_makes_rows(quick, monkeypatch):
         "observers": observers.rows("cpu", (2, 1)),
         "scaling": scaling.rows("cpu", {"N": [(2, 4, 2), (4, 4, 2)]}, (50, 100)),
         "spectrum": spectrum.rows("cpu", (600, 8, 2)),
+        "networks": networks.rows("cpu", (2,)),
     }
     for name, rows in made.items():
         assert {row.benchmark for row in rows} == {name}
