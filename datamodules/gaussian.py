@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datamodules import random
+from datamodules import memory, random
 from datamodules.moments import Features, Moments
 from datamodules.pairs import LinearPairs
 
@@ -83,7 +83,8 @@ class GaussianPairs(LinearPairs):
         keys = [random.key(self.seed, SAMPLES, update, s) for s in range(self.sets)]
         z = random.normal(keys, count, 2 * d, first, device)
         remainder_SD = (self._var_y_SD() - self.lam_SD * self.rho_SD).clamp(min=0).sqrt()
-        x = z[..., :d] * (self.lam_SD / self.rho_SD).sqrt().to(z)[:, None]
-        y = self.rho_SD.to(z)[:, None] * x + remainder_SD.to(z)[:, None] * z[..., d:]
-        basis = self.basis_dd.to(z)
+        constants = (self.lam_SD / self.rho_SD).sqrt(), self.rho_SD, remainder_SD, self.basis_dd
+        std, rho, remainder, basis = (memory.sent(constant.to(z.dtype), z.device) for constant in constants)
+        x = z[..., :d] * std[:, None]
+        y = rho[:, None] * x + remainder[:, None] * z[..., d:]
         return x @ basis.T, y @ basis.T

@@ -7,10 +7,13 @@ OOPSLA 2014), which passes BigCrush; on a CPU it is about as fast as `torch.rand
 
 import math
 from functools import lru_cache
+from importlib.util import find_spec
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from datamodules import memory
 
 GOLDEN = 0x9E3779B97F4A7C15
 MULTIPLIERS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -39,10 +42,14 @@ def _counters(count: int, first: int, device: torch.device) -> Int[Tensor, "coun
     return torch.arange(first, first + count, device=device) * _signed(GOLDEN)
 
 
+def offsets(keys: list[int], device: torch.device | str) -> Int[Tensor, "S"]:
+    """Where each key's stream begins."""
+    return memory.sent(torch.tensor([_signed(k) for k in keys]), torch.device(device))
+
+
 def bits(keys: list[int], count: int, first: int = 0, device: torch.device | str = "cpu") -> Int[Tensor, "S count"]:
     """`count` 64-bit words of each key's stream, from word number `first` on."""
-    offsets = torch.tensor([_signed(k) for k in keys], device=device)
-    z = _counters(count, first, torch.device(device)) + offsets[:, None]
+    z = _counters(count, first, torch.device(device)) + offsets(keys, device)[:, None]
     for shift, multiplier in zip((30, 27), MULTIPLIERS, strict=True):
         z.bitwise_xor_((z >> shift).bitwise_and_((1 << (64 - shift)) - 1)).mul_(_signed(multiplier))
     return z.bitwise_xor_((z >> 31).bitwise_and_((1 << 33) - 1))
@@ -68,6 +75,10 @@ def normal(
 ) -> Float[Tensor, "S rows columns"]:
     """float32 standard normals by Box and Muller: one 64-bit word gives two, which stay within one row."""
     half = (columns + 1) // 2
+    if torch.device(device).type == "cuda" and find_spec("triton"):
+        from datamodules.random_triton import normals
+
+        return normals(offsets(keys, device), rows, half, first_row)[..., :columns]
     z = bits(keys, rows * half, first_row * half, device)
     angle = (z & 0xFFFFFF).float().mul_(2.0**-23 * math.pi).view(len(keys), rows, half)
     # (k + 1/2) / 2^24 lies strictly inside (0, 1), so the logarithm is finite.

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datamodules import random
+from datamodules import memory, random
 from datamodules.gaussian import BASIS, SAMPLES
 from datamodules.moments import Features, Moments
 from datamodules.pairs import LinearPairs
@@ -105,8 +105,8 @@ class TemporalPairs(LinearPairs):
         d = self.inputs
         keys = [random.key(seed, SAMPLES, update) for seed in self.seeds]
         z = random.normal(keys, count, 4 * d, first, device)
-        s, gamma, n = (v.to(z)[:, None] for v in (self.signal_SD, self.gamma_SD, self.noise_SD))
-        Q = self.basis_Sdd.to(z).mT
+        constants = self.signal_SD[:, None], self.gamma_SD[:, None], self.noise_SD[:, None], self.basis_Sdd.mT
+        s, gamma, n, Q = (memory.sent(constant.to(z.dtype), z.device) for constant in constants)
         signal = s.sqrt() * z[..., :d]
         following = gamma * signal + (s * (1 - gamma**2)).sqrt() * z[..., d : 2 * d]
         noise_1, noise_2 = n.sqrt() * z[..., 2 * d : 3 * d], n.sqrt() * z[..., 3 * d :]

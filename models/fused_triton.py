@@ -18,7 +18,7 @@ def dot(a, b):
     return tl.dot(a, b, input_precision="ieee")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["updates"])  # one kernel, not one more for a single update and one for multiples of 16
 def train(
     W, Sxx, Syx, rate, keep, updates,
     shared: tl.constexpr, depth: tl.constexpr, n: tl.constexpr, latent: tl.constexpr,
@@ -81,7 +81,7 @@ def launch(
 
 
 def warps(depth: int, n: int) -> int:
-    """As few as hold weights and partial products in some 200 of a thread's 255 registers: the fewer the threads, the more
-    a thread computes from what it reads out of shared memory."""
+    """As few as hold weights and partial products in a thread's 255 registers, which what is on the way takes more than half of:
+    the fewer the threads, the more a thread computes from what it reads out of shared memory."""
     numbers = (2 * depth + 3) * n * n
-    return min(8, triton.next_power_of_2(triton.cdiv(numbers, 32 * 200)))
+    return min(8, triton.next_power_of_2(triton.cdiv(numbers, 32 * 112)))

@@ -16,7 +16,7 @@ def _rates(
     group: dict, p: Float[Tensor, "n ..."], block: slice = slice(None)
 ) -> tuple[Float[Tensor, "n ..."], Float[Tensor, "n ..."] | None]:
     """lr and lr times weight decay of a block of networks, to be multiplied with p, the weights of that block."""
-    lr, decay = (v if v is None else v[block].to(p).view(-1, *[1] * (p.ndim - 1)) for v in (group["lr"], group["weight_decay"]))
+    lr, decay = (v if v is None else v[block].view(-1, *[1] * (p.ndim - 1)) for v in (group["lr"], group["weight_decay"]))
     assert lr is not None
     return lr, None if decay is None else lr * decay
 
@@ -36,6 +36,14 @@ class StackedOptimizer(torch.optim.Optimizer):
     def updates(self) -> int:
         """Updates made so far."""
         return self.param_groups[0]["updates"]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Rates of a checkpoint, which is read into this machine's memory, go to where the weights are."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            for name in ("lr", "weight_decay"):
+                if group[name] is not None:
+                    group[name] = group[name].to(group["params"][0])
 
     def count(self, updates: int) -> None:
         """Note updates that were made."""
@@ -127,10 +135,9 @@ class SGD(StackedOptimizer):
         groups = [group_of[p] for p in parameters]
         if not self.schedule.constant or any(group["momentum"] for group in groups):
             return None
-        # A checkpoint that is loaded leaves what groups hold on the CPU.
-        rate = torch.stack([group["lr"] for group in groups], 1).to(parameters[0])
+        rate = torch.stack([group["lr"] for group in groups], 1)
         decay = [torch.zeros_like(group["lr"]) if group["weight_decay"] is None else group["weight_decay"] for group in groups]
-        return rate, 1 - rate * torch.stack(decay, 1).to(rate)
+        return rate, 1 - rate * torch.stack(decay, 1)
 
     def prepared(self, p: Tensor, group: dict) -> dict[str, Tensor]:
         if group["momentum"] and not self.state[p]:

@@ -76,11 +76,14 @@ class SIGReg(Regularizer):
         z = gathered(z)
         generator = torch.Generator().manual_seed(update)
         drawn = torch.randn(z.shape[-1], self.directions, generator=generator, dtype=torch.float64)
-        directions = (drawn / drawn.norm(dim=0)).to(z)
+        directions = (drawn / drawn.norm(dim=0)).to(z.dtype)
+        # From pinned memory, as any other copy waits for all that the GPU still has to do.
+        directions = directions.pin_memory().to(z.device, non_blocking=True) if z.is_cuda else directions.to(z.device)
         t = torch.linspace(0, self.END, self.knots, dtype=z.dtype, device=z.device)
         window = torch.exp(-t.square() / 2)
         weights = torch.full_like(t, 2 * self.END / (self.knots - 1))
-        weights[[0, -1]] /= 2
+        weights[0] /= 2
+        weights[-1] /= 2
         angles = (z @ directions)[..., None] * t  # [N, B, directions, knots]
         error = (angles.cos().mean(1) - window).square() + angles.sin().mean(1).square()
         return self.weight * z.shape[1] * (error @ (weights * window)).mean(-1)

@@ -149,7 +149,7 @@ def _optimizer(found: Any, learner: Learner, done: int, updates: int) -> None:
     _alike(found, [expected], "optimiser")
     for mine, group in zip(expected["param_groups"], found[0]["param_groups"], strict=True):
         for name in ("lr", "weight_decay"):
-            if mine[name] is not None and not torch.equal(mine[name], group[name]):
+            if mine[name] is not None and not torch.equal(mine[name].cpu(), group[name].cpu()):
                 raise ValueError(
                     f"optimiser: expected {name} {shown(mine[name].tolist())}, found {shown(group[name].tolist())}"
                 )

@@ -1,5 +1,9 @@
 """Counter-based random numbers: reproducible, position-addressed, and statistically sound."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -37,3 +41,31 @@ def test_distributions():
 def test_keys_differ_in_every_part_and_order():
     keys = {random.key(*parts) for parts in [(0,), (1,), (0, 0), (0, 1), (1, 0), (0, -1), (2**40, 1)]}
     assert len(keys) == 7
+
+
+INTERPRETED = """
+import torch
+from datamodules import random
+from datamodules.random_triton import normals
+keys = [random.key(1, 2), random.key(5), 2**64 - 1]
+for rows, half, first in ((5, 3, 0), (700, 4, 2**33), (1, 1500, 7), (0, 2, 0)):
+    here, there = random.normal(keys, rows, 2 * half, first), normals(random.offsets(keys, "cpu"), rows, half, first)
+    torch.testing.assert_close(here, there, rtol=0, atol=2e-6)
+"""
+
+COMPILED = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from datamodules.random_triton import fill
+types = {"out": "*fp32", "offsets": "*i64", "half": "i32", "words": "i32", "first": "i64", "block": "constexpr"}
+compile(ASTSource(fill, types, {(5,): 1024}), target=GPUTarget("cuda", 90, 32))
+"""
+
+
+@pytest.mark.parametrize(("script", "interpret"), [(INTERPRETED, "1"), (COMPILED, "0")], ids=["arithmetic", "compiles"])
+def test_triton_kernel(script, interpret):
+    pytest.importorskip("triton", reason="Triton is not installed here")
+    environment = os.environ | {"TRITON_INTERPRET": interpret}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """What holds on a GPU only."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,8 +8,9 @@ import pytest
 import torch
 from noisy import noisy
 
-from datamodules import GaussianPairs
-from models import EMA, MLP, Learner, Pixels, StopGradient, fused
+from datamodules import GaussianPairs, random
+from models import EMA, MLP, Joint, Learner, Perceptron, Pixels, SIGReg, Stack, StopGradient, fused
+from models.networks import Convolution
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
 UPDATES = 20
@@ -21,6 +23,14 @@ def synchronisation_is_an_error() -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def on_this_machine(state: dict) -> dict:
+    """As a checkpoint is read."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, map_location="cpu")
 
 
 def linear(d: int, device: str, target: object, **options: object) -> tuple[Learner, Iterator[dict[str, torch.Tensor]]]:
@@ -41,12 +51,10 @@ def test_training_is_that_of_the_cpu_without_synchronisation(d, target, options)
         if device == "cuda":
             applied = fused.applies([*made.encoder.layers, made.predictor.weight])
             assert applied == (d < 64)
-        optimizer = made.configure_optimizers()
-        for group in optimizer.param_groups:
-            group["lr"] = group["lr"].cpu()  # as Lightning leaves it after loading a checkpoint
-        made.advance(batch, optimizer)  # compiles
+        made.advance(batch, made.configure_optimizers())  # compiles
         made, batch = linear(d, device, target(), **options)
         optimizer = made.configure_optimizers()
+        optimizer.load_state_dict(on_this_machine(optimizer.state_dict()))
         if device == "cuda":
             with synchronisation_is_an_error():
                 made.advance(batch, optimizer)
@@ -68,3 +76,28 @@ def test_noisy_pixels_are_made_and_learnt_without_synchronisation(target):
     with synchronisation_is_an_error():
         made.advance((data.pairs(update, device) for update in range(2, 5)), optimizer)
     assert made.finite().all()
+
+
+def test_a_stack_of_convolutions_is_trained_as_on_the_cpu_without_synchronisation():
+    found = []
+    for device in map(torch.device, ("cuda", "cpu")):
+        data = noisy(size=8, directions=8, amplitude=1.0, gamma=0.4, sigma=0.05, count=200, seeds=[0, 1], batch=16)
+        data.setup()
+        encoder = Stack(lambda: Convolution(8, widths=[8], features=8), [3, 8, 8], seeds=[0, 1])
+        made = Learner(encoder, Joint(SIGReg(), embedding=8), 1e-3, momentum=0.9, predictor=Perceptron([16])).to(device)
+        optimizer = made.configure_optimizers()
+        made.advance((data.pairs(update, device) for update in range(2)), optimizer)
+        if device.type == "cuda":
+            with synchronisation_is_an_error():
+                made.advance((data.pairs(update, device) for update in range(2, 5)), optimizer)
+        else:
+            made.advance((data.pairs(update, device) for update in range(2, 5)), optimizer)
+        found.append(made.losses.cpu())
+    torch.testing.assert_close(*found, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(("rows", "columns", "first"), [(1, 1, 0), (700, 7, 2**33), (3, 5000, 1)])
+def test_normals_are_those_of_the_cpu(rows, columns, first):
+    keys = [random.key(1, 2), random.key(5), 2**64 - 1]
+    on_gpu, here = (random.normal(keys, rows, columns, first, device) for device in ("cuda", "cpu"))
+    torch.testing.assert_close(on_gpu.cpu(), here, rtol=0, atol=2e-6)
