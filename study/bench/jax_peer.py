@@ -39,7 +39,8 @@ class Jax:
         self.arrays = [jax.device_put(w.cpu().clone().numpy(), device) for w in problem.first]
 
     def __call__(self, steps: int) -> None:
-        self.arrays = train(self.arrays, self.moments, self.lr, steps)
+        with jax.default_matmul_precision("highest"):  # full float32 as the others, where a GPU's default rounds to TF32
+            self.arrays = train(self.arrays, self.moments, self.lr, steps)
         jax.block_until_ready(self.arrays)
 
     @property

@@ -77,10 +77,13 @@ def fit(
 def _solved(
     gram: Float[Tensor, "M m m"], right: Float[Tensor, "*N m C"], strengths: Float[Tensor, "s"]
 ) -> Float[Tensor, "s M m C"]:
-    """(gram + s)^{-1} right for every strength; by Cholesky, as eigenvectors of eight thousand samples take minutes and more memory."""
+    """(gram + s)^{-1} right for every strength; by Cholesky, as eigenvectors of eight thousand samples take minutes and more memory.
+    Zeros, which are no better than chance, where s is lost in the rounding of a gram of float32 products, and no matrix is positive."""
     found = []
     for strength in strengths:
         regular = gram.clone()
         regular.diagonal(dim1=1, dim2=2).add_(strength)
-        found.append(torch.cholesky_solve(right.expand(len(gram), -1, -1), torch.linalg.cholesky(regular)))
+        root, failed = torch.linalg.cholesky_ex(regular)
+        solved = torch.cholesky_solve(right.expand(len(gram), -1, -1), root)
+        found.append(torch.where(failed[:, None, None] == 0, solved, 0.0))
     return torch.stack(found)

@@ -33,10 +33,12 @@ def on_this_machine(state: dict) -> dict:
     return torch.load(file, map_location="cpu")
 
 
-def linear(d: int, device: str, target: object, **options: object) -> tuple[Learner, Iterator[dict[str, torch.Tensor]]]:
+def linear(
+    d: int, device: str, target: object, dtype: str, **options: object
+) -> tuple[Learner, Iterator[dict[str, torch.Tensor]]]:
     data = GaussianPairs(torch.linspace(0.5, 1.5, d).tolist(), torch.linspace(0.9, 0.3, d).tolist(), updates=UPDATES)
     data.setup()
-    encoder = MLP(d, [d + 1], d, eps=0.5, seeds=[0, 1, 2])
+    encoder = MLP(d, [d + 1], d, eps=0.5, seeds=[0, 1, 2], dtype=dtype)
     made = Learner(encoder, target, lr=[0.1, 0.05, 0.02], **options).to(device)
     return made, iter([data.pairs(0, torch.device(device))] * UPDATES)
 
@@ -46,13 +48,15 @@ def linear(d: int, device: str, target: object, **options: object) -> tuple[Lear
 @pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1, "kappa": 2.0}, {"momentum": 0.5}, {"optimizer": "adamw"}])
 def test_training_is_that_of_the_cpu_without_synchronisation(d, target, options):
     found, exact = [], []
+    # Adam's steps have the size of the rate also where a gradient is nothing but rounding.
+    dtype = "float64" if "optimizer" in options else "float32"
     for device, weights in (("cuda", found), ("cpu", exact)):
-        made, batch = linear(d, device, target(), **options)
+        made, batch = linear(d, device, target(), dtype, **options)
         if device == "cuda":
             applied = fused.applies([*made.encoder.layers, made.predictor.weight])
-            assert applied == (d < 64)
+            assert applied == (d < 64 and dtype == "float32")
         made.advance(batch, made.configure_optimizers())  # compiles
-        made, batch = linear(d, device, target(), **options)
+        made, batch = linear(d, device, target(), dtype, **options)
         optimizer = made.configure_optimizers()
         optimizer.load_state_dict(on_this_machine(optimizer.state_dict()))
         if device == "cuda":

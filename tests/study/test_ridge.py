@@ -81,6 +81,17 @@ def test_twenty_thousand_features_of_a_hundred_samples_need_no_matrix_of_feature
         fit(features, labels, features, labels, 5)
 
 
+def test_strengths_below_the_rounding_of_the_gram_matrix_are_left_out():
+    """The mean direction of 60 samples has eigenvalue 0, and in float32 one below -1e-5: the gram matrix's entries are of size 6,700."""
+    generator, n, k = torch.Generator().manual_seed(0), 60, 400_000
+    labels = torch.arange(n) % 2
+    features = torch.randn(1, n, k, generator=generator)
+    found = fit(features, labels, features, labels, 2)
+    assert found.weights.isfinite().all() and found.validation == 1
+    again = fit(features.double(), labels, features.double(), labels, 2)
+    torch.testing.assert_close(found.weights.double(), again.weights, rtol=1e-3, atol=1e-9)
+
+
 def test_ridge_equals_the_augmented_least_squares():
     """Ridge is least squares with sqrt(n s) I appended; fitted network by network."""
     g = torch.Generator().manual_seed(0)
