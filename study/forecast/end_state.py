@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.linalg
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -15,9 +14,10 @@ from torch import Tensor
 
 from datamodules import Moments
 from datamodules.moments import Strongest
+from study.observers.leading import leading
 from study.observers.maps import distractor_share
 from study.theory import exact
-from study.theory.flow import Objective
+from study.theory.flow import Objective, fixed_point
 
 VARIES = 1e-9  # of the largest eigenvalue of Sxx: below, a direction is taken for constant
 
@@ -91,14 +91,14 @@ class Whitened:
 
     def principal(self, k: int) -> Float[Tensor, "k d"]:
         """The directions of highest variance, orthonormal."""
-        return _eigh(self.moments.Sxx, k)[1].mT
+        return leading(self.moments.Sxx, k)[1].mT
 
     def _top(self, matrix: Float[Tensor, "r r"], k: int) -> tuple[Float[Tensor, "k"], Float[Tensor, "r k"]]:
         if not 1 <= k <= self.rank:
             raise ValueError(
                 f"k must be from 1 to {self.rank}, the directions in which x varies (of {len(self.root_dr)} inputs), found {k}"
             )
-        return _eigh((matrix + matrix.mT) / 2, k)
+        return leading((matrix + matrix.mT) / 2, k)
 
     def _features(self, vectors: Float[Tensor, "r k"]) -> Strongest:
         directions = self.root_dr @ vectors
@@ -125,18 +125,13 @@ def root(Sxx: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:
     return vectors[:, kept] / values[kept].sqrt()
 
 
-def _eigh(matrix: Float[Tensor, "n n"], k: int) -> tuple[Float[Tensor, "k"], Float[Tensor, "n k"]]:
-    """The k largest eigenvalues and their vectors, the largest first."""
-    n = len(matrix)
-    values, vectors = scipy.linalg.eigh(matrix.cpu().numpy(), subset_by_index=[n - k, n - 1])
-    return torch.from_numpy(values).flip(0).to(matrix), torch.from_numpy(vectors).flip(1).to(matrix)
-
-
 def times(features: Strongest, objective: Objective, depth: int, eps: float, fraction: float = 0.5) -> NDArray[np.float64]:
-    """Exact single-mode time, learning rate x updates, at which each gain is the fraction of its end; infinite for what is never
-    learned (rho not positive, or crossed from the start)."""
+    """Exact single-mode time, learning rate x updates, at which each gain is the fraction of its end: 0 where the initial weights,
+    of gain eps, have that already, infinite where it is never learned (rho not positive)."""
     lam, rho = (v.cpu().numpy() for v in (features.lam, features.rho))
     found = np.full(len(lam), np.inf)
     grows = (lam > 0) & (rho > 0)
-    found[grows] = exact.critical_time(objective, lam[grows], rho[grows], depth, eps, fraction)
+    lam, rho = lam[grows], rho[grows]
+    started = eps >= fraction * fixed_point(objective, rho, depth)
+    found[grows] = np.where(started, 0.0, exact.critical_time(objective, lam, rho, depth, eps, fraction))
     return found

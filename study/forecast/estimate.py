@@ -13,6 +13,7 @@ from datamodules import Moments, random
 from study.forecast.end_state import EndState, Whitened
 from study.forecast.moments import Blocks
 
+WIDE = 1024
 RESAMPLES = 1000
 RESAMPLING = -6  # stands where the data's streams of random numbers have their seed
 
@@ -32,21 +33,24 @@ def estimated(blocks: Blocks, end: EndState) -> Estimate:
     """Corrects JEPA's end state, found on all blocks.
 
     The i-th highest rho of n samples is too high by about b / n, and its direction has on other samples a rho that is too low by as
-    much (second order of perturbation theory). Of two halves it is therefore rho + 2 b / n where it was chosen and rho - 2 b / n on the
-    other half: a quarter of the difference is the optimism on all samples (theory, section 7)."""
-    k = len(end.features.rho)
-    one, other = blocks.halves()
+    much (second order of perturbation theory). Chosen on all blocks but one, a share c of the samples, and judged on that one, the
+    difference is 2 b / (c n): c / 2 of it is the optimism on all samples (theory, section 7). Of more than WIDE inputs, where a choice
+    takes seconds, two blocks are judged and not all, which makes intervals wider."""
+    k, B, d = len(end.features.rho), blocks.count, len(end.encoder[0])
+    judged = range(B) if d <= WIDE else (0, B // 2)
     gaps = []
-    for chosen, judged in ((one, other), (other, one)):
-        half = Whitened(chosen)
-        found = half.jepa(min(k, half.rank), 1).features
-        gap = found.rho - quotient(judged, found.directions)[1]
+    for block in judged:
+        others = Whitened(blocks.moments([b for b in range(B) if b != block]))
+        found = others.jepa(min(k, others.rank), 1).features
+        gap = found.rho - quotient(blocks.moments([block]), found.directions)[1]
         gaps.append(torch.cat([gap, gap[-1:].expand(k - len(gap))]))
-    optimism = (gaps[0] + gaps[1]).clamp(min=0) / 8
+    optimism = (B - 1) / B / 2 * torch.stack(gaps).mean(0).clamp(min=0)
     v = end.features.directions
     rho, variance = end.features.rho - optimism, ((blocks.moments().Sxx @ v) * v).sum(0)
-    low, high = interval(blocks, v)
-    return Estimate(rho * variance, rho, low - optimism, high - optimism, optimism)
+    # Half of all blocks' mean and half of the judged ones' is what is left, so that the variance is that of all times this.
+    wider = (0.75 + 0.25 * B / len(judged)) ** 0.5
+    low, high = (rho + wider * (bound - end.features.rho) for bound in interval(blocks, v))
+    return Estimate(rho * variance, rho, low, high, optimism)
 
 
 def quotient(moments: Moments, v: Float[Tensor, "d k"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:

@@ -93,9 +93,9 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
     """In units of each objective's first feature: rates differ, the order does not."""
     e = found.estimate
     lam, rho = e.lam.numpy(), e.rho.numpy()
-    first = {name: min(found.times[name][np.isfinite(found.times[name])], default=1.0) for name in COLOURS}
+    first = {name: min(found.times[name][_learned(found.times[name])], default=1.0) for name in COLOURS}
     relative = {name: found.times[name] / first[name] for name in COLOURS}
-    finite = np.concatenate([times[np.isfinite(times)] for times in relative.values()])
+    finite = np.concatenate([times[_learned(times)] for times in relative.values()])
     norm = LogNorm(1, max(1.01, float(finite.max()) if finite.size else 10.0))
     for name, axes in zip(COLOURS, panels, strict=True):
         _plane(axes, lam, rho, relative[name], norm)
@@ -107,11 +107,20 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
     figure.colorbar(ScalarMappable(norm, "viridis_r"), ax=list(panels), label="learning time / that of the first", pad=0.01)
 
 
+def _learned(times: NDArray) -> NDArray:
+    """Which features training brings, in finite time and not from the start."""
+    return np.isfinite(times) & (times > 0)
+
+
 def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm) -> None:
-    grows = np.isfinite(times) & (lam > 0)
-    axes.scatter(lam[grows], rho[grows], c=times[grows], norm=norm, cmap="viridis_r", s=26, edgecolors="black", linewidths=0.3)
-    axes.scatter(lam[~grows], rho[~grows], facecolors="none", edgecolors=GREY, s=26, label="never, or from the start")
-    if not grows.all():
+    learned = _learned(times)
+    axes.scatter(
+        lam[learned], rho[learned], c=times[learned], norm=norm, cmap="viridis_r", s=26, edgecolors="black", linewidths=0.3
+    )
+    for apart, marker, label in ((times == 0, "s", "initial weights have it"), (np.isinf(times), "x", "never learned")):
+        if apart.any():
+            axes.scatter(lam[apart], rho[apart], c=GREY, marker=marker, s=18, linewidths=0.8, label=label)
+    if not learned.all():
         axes.legend(frameon=False, fontsize=8)
     if (lam > 0).all():
         axes.set_xscale("log")

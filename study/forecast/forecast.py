@@ -65,7 +65,7 @@ class Forecast:
 
     estimate: Estimate
     ends: dict[str, EndState]  # jepa, mae
-    times: dict[str, NDArray[np.float64]]  # of the same features under either objective, in learning rate x updates
+    times: dict[str, NDArray[np.float64]]  # of the same features under either objective: study.forecast.end_state.times
     rows: list[Row]  # by rising number of labels; none without labels
     shares: dict[str, float]  # of the distractor, of either objective, where its directions are known
     curves: dict[str, timed.Curve] = field(default_factory=dict)  # where a training was given

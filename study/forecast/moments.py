@@ -72,10 +72,6 @@ class Blocks:
         noisy = replace(self.noise.moments(clean)[0], count=clean.count)
         return noisy if self.mask is None else self.mask.of(noisy)
 
-    def halves(self) -> tuple[Moments, Moments]:
-        """Of every second block, and of the others."""
-        return self.moments(range(0, self.count, 2)), self.moments(range(1, self.count, 2))
-
 
 def summed(batches: Iterable[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]) -> Moments:
     """Moments of all these pairs: products of a batch in its own precision, summed in float64. Where x and y are the same memory

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from study.files import strict_json, write
 from study.forecast import figures
@@ -74,14 +75,20 @@ def _headline(found: Forecast) -> str:
 def order(found: Forecast) -> list[dict[str, Any]]:
     """The features of highest rho, each with its place in the order of learning of both objectives."""
     e = found.estimate
-    place = {name: np.argsort(np.argsort(times, kind="stable"), kind="stable") + 1 for name, times in found.times.items()}
     made = []
     for i in range(min(SHOWN, len(e.rho))):
         row: dict[str, Any] = {"number": i + 1, "lam": float(e.lam[i]), "rho": float(e.rho[i])}
         row |= {"low": float(e.rho_low[i]), "high": float(e.rho_high[i])}
-        row |= {name: int(place[name][i]) if np.isfinite(times[i]) else None for name, times in found.times.items()}
+        row |= {name: _place(times, i) for name, times in found.times.items()}
         made.append(row)
     return made
+
+
+def _place(times: NDArray, i: int) -> str:
+    """Of feature i among those that training brings; or why it has none."""
+    if times[i] == 0:
+        return "from the start"
+    return str(1 + int(((times > 0) & (times < times[i])).sum())) if np.isfinite(times[i]) else "never"
 
 
 def _grid(found: Forecast) -> dict[str, Any] | None:

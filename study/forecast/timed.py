@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice, repeat
 
-import scipy.linalg
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +20,7 @@ from models.predictor import Matrix
 from study.forecast.end_state import EndState, root
 from study.forecast.minibatches import Minibatches
 from study.forecast.probe import Probed, ProbeForecast
+from study.observers.leading import leading
 from study.observers.maps import overlap, whitened
 from study.theory.flow import Objective
 
@@ -182,10 +182,9 @@ def subspace(moments: Moments, encoder: MLP) -> Float[Tensor, "d d'"]:
     """An orthonormal basis of the directions of highest variance and of the first layers' rows, LARGEST together."""
     rows = encoder.layers[0].detach().double()
     first = rows.flatten(0, 1).unique(dim=0)  # networks of one seed share them
-    d, most = len(moments.Sxx), LARGEST - len(first)
+    most = LARGEST - len(first)
     assert most > 0, "as many rows as dimensions"
-    top = scipy.linalg.eigh(moments.Sxx.numpy(), subset_by_index=[d - most, d - 1])[1]
-    return torch.linalg.qr(torch.cat([torch.from_numpy(top), first.mT], 1))[0]
+    return torch.linalg.qr(torch.cat([leading(moments.Sxx, most)[1], first.mT], 1))[0]
 
 
 def project(learner: Learner, basis: Float[Tensor, "d d'"]) -> None:

@@ -1,9 +1,10 @@
 """Principal components: the features that need no training."""
 
-import scipy.linalg
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from study.observers.leading import leading
 
 
 def principal(samples: dict[str, Float[Tensor, "S _ d"]], k: int) -> dict[str, Float[Tensor, "S _ m"]]:
@@ -18,9 +19,7 @@ def principal(samples: dict[str, Float[Tensor, "S _ d"]], k: int) -> dict[str, F
         centred = x - mean
         n, d = centred.shape
         gram = (centred @ centred.mT if n < d else centred.mT @ centred).double()
-        last = len(gram) - 1
-        vectors = scipy.linalg.eigh(gram.cpu().numpy(), subset_by_index=[max(0, last + 1 - k), last])[1]
-        directions = torch.from_numpy(vectors).to(x).flip(-1)
+        directions = leading(gram, min(k, len(gram)))[1].to(x)
         if n < d:
             directions = centred.mT @ directions
             directions = directions / directions.norm(dim=0).clamp(min=1e-30)

@@ -137,9 +137,16 @@ def test_what_is_never_learned_takes_for_ever():
     assert not end.encoder[1].any()
 
 
+def test_what_the_initial_weights_have_takes_no_time():
+    """At depth 2 the gain of JEPA ends in rho^2, and half of that is below the initial 0.1 for rho below 0.447."""
+    features = Whitened(GaussianPairs([1.0, 1.0, 1.0], [0.9, 0.46, 0.44]).moments()[0]).jepa(3, 2).features
+    found = times(features, "jepa", 2, 0.1)
+    assert found[2] == 0 and 0 < found[0] < np.inf and 0 < found[1] < np.inf
+
+
 @pytest.mark.parametrize("d", [32, 256, pytest.param(3072, marks=pytest.mark.slow)])
 def test_lambda_and_rho_of_planted_data_are_recovered(d):
-    """Within 5 %, the bias below the interval's half width; of the uncorrected rho it is not at d = 256. The longest takes two minutes:
+    """Within 5 %, the bias below the interval's half width; of the uncorrected rho it is not at d = 256. The longest takes three minutes:
     python -m pytest -m slow tests/study/test_forecast_end_state.py"""
     data = planted(d)
     x, y = data.sample(0, 50_000)
