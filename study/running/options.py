@@ -53,8 +53,11 @@ def check(config: dict[str, Any]) -> None:
     devices = trainer["devices"]
     if trainer["accelerator"] == "cpu" and devices != "auto" and not (str(devices).isdigit() and int(devices)):
         raise ValueError(f"devices must be auto or the number of processes, found {short(devices)}")
-    if trainer["num_nodes"] > 1 and not {"SLURM_NTASKS", "MASTER_ADDR"} & os.environ.keys():
-        raise ValueError(f"num_nodes = {trainer['num_nodes']}, but neither srun nor torchrun started this process; give 1")
+    nodes = trainer["num_nodes"]
+    if not isinstance(nodes, int) or nodes < 1:
+        raise ValueError(f"num_nodes must be the number of machines, found {short(nodes)}")
+    if nodes > 1 and not {"SLURM_NTASKS", "MASTER_ADDR"} & os.environ.keys():
+        raise ValueError(f"num_nodes = {nodes}, but neither srun nor torchrun started this process; give 1")
     for part in (config["model"]["encoder"], config["data"], *(trainer["callbacks"] or [])):
         for name, value in (part.get("init_args") or {}).items():
             for count in value if isinstance(value, list) else [value]:

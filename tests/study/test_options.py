@@ -182,7 +182,7 @@ NUMBERS = {
     "model__warmup": [-1, 10**30],
     f"{DATA}lam": [[], [float("inf")] * 4, [[1.0], [1.0, 2.0]]],
     "trainer__devices": [0, "a", [], [0, 0], -1],
-    "trainer__num_nodes": [0, -1, 2],
+    "trainer__num_nodes": [0, -1, 2, None],
     "trainer__accelerator": ["tpu", "warp"],
     "trainer__strategy": ["fsdp"],
     "data__class_path": ["nowhere.Pairs", "os.path.join"],
