@@ -244,7 +244,8 @@ def test_a_mistake_in_a_file_is_named_with_its_line_and_column_and_what_is_valid
     assert f"run.yaml, line {line}, {column}" in answer[1][0]
 
 
-def test_a_cluster_file_with_a_key_twice_is_refused(study, tmp_path):
+def test_a_cluster_file_with_a_key_twice_is_refused(study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "cluster.yaml").write_text("nodes: 1\nnodes: 2\n")
     refused(study("run", "flips", "--cluster", tmp_path / "cluster.yaml", "--out", tmp_path), "line 2: 'nodes' is given twice")
 
