@@ -80,19 +80,21 @@ def spot(mark: yaml.Mark) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}"
 
 
-def places(path: Path) -> dict[str, str]:
-    """Where in a file, which was read, each key is; one that is there several times, where it is first."""
-    found: dict[str, str] = {}
+def places(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Where in a file, which was read, each key is and each value of one word; what is there several times, where it is first."""
+    keys, values = dict[str, str](), dict[str, str]()
     waiting = [yaml.compose(content(path).decode(), Loader=PARSER)]
     while waiting:
         match waiting.pop(0):
             case yaml.MappingNode(value=pairs):
                 for key, value in pairs:
-                    found.setdefault(key.value, spot(key.start_mark))
+                    keys.setdefault(key.value, spot(key.start_mark))
                     waiting.append(value)
             case yaml.SequenceNode(value=parts):
                 waiting += parts
-    return found
+            case yaml.ScalarNode(value=text) as node:
+                values.setdefault(text, spot(node.start_mark))
+    return keys, values
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -38,7 +38,9 @@ class Lag(Pairing):
         rows = torch.stack([x, y])[:, split.groups[x] == split.groups[y]]
         if not rows.shape[1]:
             longest = int(split.groups.bincount().max())
-            raise ValueError(f"steps = {self.steps} is too long: the longest recording of a split has {longest:,} samples")
+            raise ValueError(
+                f"a lag of {self.steps:,} samples is too long: the longest recording of a split has {longest:,}; give at most {longest - 1:,}"
+            )
         return rows
 
     def pair(self, x: Float[Tensor, "S B d"], y: Float[Tensor, "S B d"], seeds: list[int], update: int, first: int = 0) -> Pair:

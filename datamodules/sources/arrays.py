@@ -131,6 +131,11 @@ def _check(what: str, x: np.ndarray, window: int | None) -> None:
             raise ValueError(f"{what} holds {times:,} time steps; window must be at most that, found {window:,}")
     elif x.ndim not in ROWS:
         raise ValueError(f"{what} has shape {list(x.shape)}; expected {', '.join(ROWS.values())}; of recordings give --window")
+    if x.ndim == 3 and x.shape[2] > x.shape[1]:
+        of, (N, T, d) = "windows" if window is None else "recordings", x.shape
+        say(
+            f"{what} is read as {N:,} {of} of {T:,} time steps x {d:,} channels; if channels come first, swap the last two axes"
+        )
 
 
 def _tensor(what: str, x: np.ndarray) -> Shaped[Tensor, "n ..."]:

@@ -1,5 +1,7 @@
 """TensorBoard of what the runs wrote themselves, and beside it the experiments' figures."""
 
+import contextlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,7 @@ def serve(out: Path, port: int | None) -> str:
     where = [] if port is None else ["--port", str(port)]
     made.configure(argv=["tensorboard", "--logdir", str(out), "--host", "127.0.0.1", *where])
     try:
-        return made.launch()
+        with contextlib.redirect_stderr(io.StringIO()):  # a note of its own on how it reads files
+            return made.launch()
     except program.TensorBoardServerException as error:
         raise ValueError(f"TensorBoard cannot start: {' '.join(error.msg.split())}; give another --port") from error

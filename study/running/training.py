@@ -61,7 +61,7 @@ class FitParser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         keys = [key.partition(".")[0] for key in re.findall(r"[\"']([\w.]+)[\"']", str(message))][::-1]
         for path in self.files:
-            known = yaml_files.places(path)
+            known, _ = yaml_files.places(path)
             if found := next((known[key] for key in keys if key in known), ""):
                 fail(self, message, f"{path}, {found}: ")
         fail(self, message)
@@ -76,7 +76,12 @@ class ConfigFile(ActionConfigFile):
         for name, part in yaml_files.read(Path(value)).items():
             if name in ("trainer", "model", "data") and not isinstance(part, dict):
                 raise ValueError(f"{value}: {name} must be a mapping of options to values, found {options.short(part)}")
-        ActionConfigFile.apply_config(parser, cfg, dest, value)
+        try:
+            ActionConfigFile.apply_config(parser, cfg, dest, value)
+        except ValueError as error:  # of a class that cannot be imported, which it begins with
+            _, values = yaml_files.places(Path(value))
+            place = values.get(str(error).partition(": ")[0])
+            raise ValueError(f"{value}, {place}: {error}" if place else str(error)) from error
 
 
 class StudyCLI(LightningCLI):
