@@ -17,7 +17,8 @@ def fits(out: Path) -> list[dict[str, Any]]:
     found = []
     for path in done[:SHOWN]:
         try:
-            found.append({"role": path.parent.name, **curves(run.read(path.parent))})
+            made = curves(run.read(path.parent))
+            found.append({"role": f"{made['name']} ({made['objective']}, {made['encoder']})", **made})
         except (ValueError, OSError) as error:  # one that is being done again, too
             say(f"{path.parent}: left out of the page: {error}")
     return found
