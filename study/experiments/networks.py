@@ -128,7 +128,6 @@ class Networks(ImageExperiment):
     name = "networks"
     expected = "40 runs of 3 networks, 27 min on 2 cores"
     minutes = 27
-    cores = 1
     example = "--noises clean,patch --seeds 2"
     count: int = 50_000
     updates: int = 512
