@@ -1,3 +1,4 @@
+# make install     make .venv, with the command study
 # make reproduce   install, run the default suite on built-in data, end with runs/report/index.html
 # make test        install, lint, type-check, test
 # make docs        install, build the site of the documents into site/
@@ -5,7 +6,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: reproduce test test-all lint docs
+.PHONY: install reproduce test test-all lint docs
+install: $(INSTALLED)
+
 reproduce: $(INSTALLED)
 	$(BIN)/study reproduce
 

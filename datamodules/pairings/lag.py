@@ -31,15 +31,16 @@ class Lag(Pairing):
         if split.groups is None:
             raise ValueError(
                 "Lag needs samples in the order of a recording, and this source has none; give one with recordings or groups, "
-                "or pair by datamodules.pairings.Same"
+                "or pair noisy views (--pairing noise; in a configuration datamodules.pairings.Same)"
             )
         order = split.groups.argsort(stable=True)  # samples of one group stay in their order
         x, y = order[: -self.steps], order[self.steps :]
         rows = torch.stack([x, y])[:, split.groups[x] == split.groups[y]]
         if not rows.shape[1]:
             longest = int(split.groups.bincount().max())
+            remedy = f"give at most {longest - 1:,}" if longest > 1 else "give longer ones"
             raise ValueError(
-                f"a lag of {self.steps:,} samples is too long: the longest recording of a split has {longest:,}; give at most {longest - 1:,}"
+                f"a lag of {self.steps:,} samples (frames, or windows) is too long: the longest recording of a split has {longest:,}; {remedy}"
             )
         return rows
 

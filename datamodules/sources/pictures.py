@@ -45,7 +45,7 @@ class Pictures(Source):
     def checked_root(self) -> Path:
         """Raises ValueError: it is no folder."""
         if not self.root.is_dir():
-            raise ValueError(f"{printable(self.root)}: no such folder; {type(self).__name__} expects its files there")
+            raise ValueError(f"{printable(self.root)}: no such folder; give an existing one, with the pictures in it")
         return self.root
 
     def decoded(self, listing: Callable[..., Listing], *options: str) -> dict[str, Split]:

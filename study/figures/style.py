@@ -24,7 +24,8 @@ def name_axes(panels: NDArray, xlabel: str, ylabel: str) -> None:
 
 
 def few_ticks(axis: Axis) -> None:
-    """Of a logarithmic axis of less than a decade, where there is no room for every multiple."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Of a logarithmic axis, where there is no room for every multiple; beyond two decades for powers of ten alone."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter("")

@@ -106,6 +106,14 @@ def spectrum(
     return replace(found, about=described(str(data), pairs, asked, mask))
 
 
+def _shared(asked: "Asked") -> str:
+    """A warning where both windows of a pair have times in common."""
+    if not asked.window or (shared := asked.window - asked.after) <= 0:
+        return ""
+    apart = -(-asked.window // (asked.step or asked.window))
+    return f" and has {shared} of them in common with it, which copying predicts, noise too (--lag {apart} for none)"
+
+
 def described(data: str, pairs: "SourcePairs", asked: "Asked", mask: "Mask | None") -> str:
     """Which pairs the forecast is of."""
     from datamodules.messages import printable
@@ -117,7 +125,7 @@ def described(data: str, pairs: "SourcePairs", asked: "Asked", mask: "Mask | Non
         "crop": f"two crops of at least {asked.smallest:.0%} of a picture",
         "mask": "visible and hidden patches" if mask is None else f"visible patches and {mask.ratio:.0%} hidden ones",
         "frames": f"samples of one recording, {asked.lag} apart",
-        "lag": f"windows of {asked.window} time steps, of which y starts {asked.lag * (asked.step or asked.window or 1)} after x",
+        "lag": f"windows of {asked.window} time steps, of which y starts {asked.after} after x{_shared(asked)}",
         "neighbours": f"neighbouring patches of {math.prod(pairs.source.shape[1:])} pixels",
     }[asked.pairing]
     noise, parts = pairs.noise, list[str]()

@@ -44,6 +44,11 @@ class Asked:
     count: int = 100_000
     seed: int = 0
 
+    @property
+    def after(self) -> int:
+        """Of `lag`, time steps from x to y."""
+        return self.lag * (self.step or self.window or 1)
+
     def pairs(self, data: str | Path) -> tuple[SourcePairs, Mask | None]:
         """The pairs, not set up, and how they are masked.
 

@@ -131,17 +131,20 @@ def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm
 def _probes(found: "Forecast", axes: Axes) -> None:
     labels = np.array([row.labels for row in found.rows])
     lines = {"jepa": ("o-", COLOURS["jepa"]), "mae": ("o-", COLOURS["mae"]), "raw": ("s:", "black"), "pca": ("^:", GREY)}
+    names = {"jepa": "JEPA", "mae": "MAE", "raw": "raw inputs", "pca": "PCA"}
     for name, (style, colour) in lines.items():
         probed = [row.probes[name] for row in found.rows]
         mean = np.array([100 * p.accuracy for p in probed])
         low, high = 100 * np.array([p.interval() for p in probed]).T
         axes.errorbar(
-            labels, mean, [mean - low, high - mean], fmt=style, color=colour, capsize=2, markersize=4, label=name.upper()
+            labels, mean, [mean - low, high - mean], fmt=style, color=colour, capsize=2, markersize=4, label=names[name]
         )
         if found.curves and name in COLOURS:
             end = [100 * row.probes[f"{name}-end"].accuracy for row in found.rows]
             axes.plot(labels, end, "--", color=colour, linewidth=1, label=f"{name.upper()}, end state")
     axes.set(xscale="log", xlabel="labels", ylabel="linear probe, % right")
+    axes.set_xticks(labels, [f"{n:,}" for n in labels])
+    axes.set_xticks([], minor=True)
     axes.legend(frameon=False, fontsize=8)
     tidy(axes)
 

@@ -23,6 +23,7 @@ from study.forecast.patterns import patterns
 from study.forecast.probe import COUNTS, Probed, ProbeForecast, random_projection
 from study.forecast.timed import Training
 from study.forecast.trained import Network, all_trained
+from study.statistics import rank_correlation
 from study.theory.flow import Objective
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
+FIRST = 6  # features of the learning order that are named
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part is spoken of
 
 
@@ -69,6 +71,7 @@ class Forecast:
     rows: list[Row]  # by rising number of labels; none without labels
     shares: dict[str, float]  # of the distractor, of either objective, where its directions are known
     curves: dict[str, timed.Curve] = field(default_factory=dict)  # where a training was given
+    cautions: tuple[str, ...] = ()  # what makes all of it doubtful
     limits: tuple[str, ...] = ()  # what of these data the forecast does not cover
     about: str = ""  # which pairs it is of
     shape: tuple[int, ...] = ()  # of a sample
@@ -86,18 +89,35 @@ class Forecast:
     def sentences(self) -> list[str]:
         """The answer in plain words, and what it does not cover."""
         e, k = self.estimate, len(self.estimate.rho)
-        made = [self.about] * bool(self.about)
+        first = [*[self.about] * bool(self.about), *self.cautions]
+        made = [" ".join(first)] * bool(first)
         made.append(
             f"The {k} most predictable features have rho from {float(e.rho[0]):.3f} (95 %: {float(e.rho_low[0]):.3f} to "
             f"{float(e.rho_high[0]):.3f}) down to {float(e.rho[-1]):.3f}, of which {float(e.optimism.mean()):.3f} was taken off on average "
             "as they were chosen on the samples that they are measured on."
         )
         made += [self._said(row) for row in self.rows[-1:] + self.rows[:1] * (len(self.rows) > 1)]
-        made.append(" ".join(self._when()))
+        made.append(" ".join([self._order(), *self._when()]))
         made += self._beside()
         limits = [*self.limits, "it is computed for deep linear networks, and says nothing certain of others"]
         made.append(f"What this does not cover: {'; '.join(limits)}.")
         return made
+
+    @property
+    def agreement(self) -> float | None:
+        """Rank correlation of the times at which JEPA and MAE learn these features; none of fewer than three that training brings both."""
+        jepa, mae = self.times["jepa"], self.times["mae"]
+        both = (np.minimum(jepa, mae) > 0) & (np.maximum(jepa, mae) < np.inf)
+        return float(rank_correlation(jepa[both], mae[both])) if both.sum() > 2 else None
+
+    def _order(self) -> str:
+        """Which features either objective learns first, by their numbers in the order of rho."""
+        first = []
+        for name, learned in self.times.items():
+            order = [str(i + 1) for i in np.argsort(learned, kind="stable") if 0 < learned[i] < np.inf]
+            first.append(f"{name.upper()} {', '.join(order[:FIRST]) or 'none'}")
+        agreement = "" if self.agreement is None else f"; their orders agree with a rank correlation of {self.agreement:.2f}"
+        return f"Numbered by rho, the first features that training brings are: {'; '.join(first)}{agreement}."
 
     def _when(self) -> list[str]:
         """After how long a training this is, and the end of long training beside it."""
@@ -142,7 +162,7 @@ class Forecast:
             "jepa": "JEPA is ahead",
             "mae": "MAE is ahead",
             "cannot tell": "JEPA and MAE cannot be told apart",
-            "neither": "Neither is worth training: raw inputs or principal components do as well",
+            "neither": "Neither can be told to be worth training: raw inputs or principal components do as well within the intervals",
         }[row.verdict()]
         return (
             f"With {row.labels:,} labels a linear probe would read JEPA {at['jepa']} %, MAE {at['mae']} %, raw inputs {at['raw']} %, as many "
@@ -235,7 +255,7 @@ def spectrum(
     features = ends["jepa"].features
     learned = {"jepa": times(features, "jepa", depth, eps), "mae": times(features, "mae", depth, eps)}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
-    limits = tuple(_limits(data, moments, mask, behind))
+    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, mask, behind))
     return Forecast(
         estimated(blocks, ends["jepa"]),
         ends,
@@ -243,6 +263,7 @@ def spectrum(
         rows,
         shares,
         curves,
+        cautions,
         limits,
         shape=tuple(data.source.shape),
         patterns=patterns(moments.moments, ends["jepa"]),
@@ -272,6 +293,19 @@ def _told_apart(moments: Moments) -> Moments:
     return moments
 
 
+def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
+    """What makes all of the forecast doubtful, and what to do."""
+    count, shape = whitened.moments.count, data.source.shape
+    if count >= 2 * data.inputs:
+        return []
+    side = int((count / 2 / shape[0]) ** 0.5)
+    smaller = f"smaller ones (--size {side})" if len(shape) == 3 and side else "smaller ones"
+    return [
+        f"Caution: {count:,.0f} pairs are few for {data.inputs:,} inputs. Much of what JEPA takes for predictable is then chance, and its "
+        f"directions, their order and its probe are uncertain beyond the intervals; give more samples or {smaller}."
+    ]
+
+
 def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None, behind: Lifted | None) -> list[str]:
     """What of these pairs is regularised, left out or only approximately so."""
     moments, d, made = whitened.moments, data.inputs, []
@@ -280,11 +314,6 @@ def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None, behind: Li
         made.append(f"there are {what}, so no probe is forecast, only what is learned and in which order")
     if whitened.rank < d:
         made.append(f"x varies in {whitened.rank:,} of {d:,} dimensions, and nothing is said of the others")
-    if moments.count < 2 * d:
-        made.append(
-            f"{moments.count:,.0f} pairs are few for {d:,} inputs, so that directions and their order are uncertain beyond the intervals of "
-            "rho; give more samples or smaller ones"
-        )
     asymmetry = float((moments.Syx - moments.Syx.mT).norm() / 2 / moments.Syx.norm())
     if not data.pairing.symmetric and asymmetry > ASYMMETRY:
         made.append(

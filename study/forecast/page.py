@@ -17,11 +17,10 @@ from study.files import strict_json, write
 from study.forecast import figures
 from study.forecast.forecast import Forecast
 
-SHOWN = 12  # features of the table
 HEADLINES = {
     "jepa": "JEPA is ahead",
     "mae": "MAE is ahead",
-    "neither": "neither is worth training, raw inputs or principal components do as well",
+    "neither": "neither can be told to be worth training, raw inputs or principal components do as well within the intervals",
     "cannot tell": "JEPA and MAE cannot be told apart",
 }
 
@@ -66,7 +65,8 @@ def rendered(found: Forecast, command: str) -> str:
 def _headline(found: Forecast) -> str:
     """The verdict on all labels, and on the fewest where that is another."""
     if not found.rows:
-        return "There are no labels to probe with: what will be learned, and in which order"
+        agreement = "" if found.agreement is None else f", in orders with a rank correlation of {found.agreement:.2f}"
+        return f"JEPA and MAE would learn what is below{agreement}; there are no labels to say which reads better."
     few, everything = found.rows[0], found.rows[-1]
     said = f"With {everything.labels:,} labels: {HEADLINES[everything.verdict()]}."
     return said if few.verdict() == everything.verdict() else f"{said} With {few.labels:,}: {HEADLINES[few.verdict()]}."
@@ -76,7 +76,7 @@ def order(found: Forecast) -> list[dict[str, Any]]:
     """The features of highest rho, each with its place in the order of learning of both objectives."""
     e = found.estimate
     made = []
-    for i in range(min(SHOWN, len(e.rho))):
+    for i in range(len(e.rho)):
         row: dict[str, Any] = {"number": i + 1, "lam": float(e.lam[i]), "rho": float(e.rho[i])}
         row |= {"low": float(e.rho_low[i]), "high": float(e.rho_high[i])}
         row |= {name: _place(times, i) for name, times in found.times.items()}

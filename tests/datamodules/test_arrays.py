@@ -202,7 +202,7 @@ BAD = {
     "step alone": (lambda p: Arrays(p, step=3), "step = 3 needs windows; give --window too"),
     "a lag without order": (lambda p: SourcePairs(Arrays(npy(p, numbers(90, 3))), pairing=Lag()).setup(), "Lag needs samples in the order"),
     "a long lag": (
-        lambda p: SourcePairs(Arrays(npy(p, numbers(90, 3)), window=2), pairing=Lag(40)).setup(), "a lag of 40 samples is too long: the longest recording"),
+        lambda p: SourcePairs(Arrays(npy(p, numbers(90, 3)), window=2), pairing=Lag(40)).setup(), r"a lag of 40 samples .frames, or windows. is too long: the longest recording"),
     "a class that is not in every recording": (
         lambda p: SourcePairs(Arrays(npz(p, x=numbers(10, 20, 2), labels=[0] * 9 + [1]), window=2)).setup(),
         "the validation split of .* samples would hold none of class 1.*at least one for each of train, validation and test"),

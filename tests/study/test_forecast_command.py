@@ -138,7 +138,22 @@ def test_what_cannot_be_forecast_is_refused_in_one_line(place, study, arguments,
     ],
 )
 def test_what_is_regularised_or_left_out_is_said(place, data, options, says):
-    assert says in spectrum(place / data, **QUICK, **options).sentences[-1]
+    found = spectrum(place / data, **QUICK, **options).sentences
+    assert says in (found[0] if "few" in says else found[-1])
+
+
+def test_windows_that_overlap_are_named_with_the_lag_at_which_they_do_not(place):
+    options = {"pairing": "lag", "window": 8, "step": 2, "k": 2, "updates": 0}
+    assert "has 6 of them in common with it" in (found := spectrum(place / "series.npy", **options)).sentences[0]
+    assert "--lag 4 for none" in found.sentences[0]
+    assert "in common" not in spectrum(place / "series.npy", **options, lag=4).sentences[0]
+
+
+def test_without_labels_the_order_is_the_answer(place):
+    found = spectrum(place / "series.npy", pairing="lag", window=8, k=6, updates=0)
+    said = next(sentence for sentence in found.sentences if sentence.startswith("Numbered by rho"))
+    order = [str(i + 1) for i in np.argsort(found.times["jepa"]) if 0 < found.times["jepa"][i] < np.inf]
+    assert f"JEPA {', '.join(order[:6])}; MAE" in said
 
 
 def test_dimensions_that_never_vary_are_counted(tmp_path):
