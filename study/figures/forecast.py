@@ -13,20 +13,22 @@ from study.figures.style import COLOURS, name_axes, tidy
 from study.statistics import interval
 
 
-def calibration(panels: Mapping[str, tuple[NDArray, NDArray, NDArray]]) -> Figure:
-    """Measured [cells, seeds] over the timed (filled) and the end state's (open) forecast [cells], in points."""
+def calibration(
+    panels: Mapping[str, tuple[NDArray, NDArray, NDArray]], names: tuple[str, str] = ("timed forecast", "end state")
+) -> Figure:
+    """Measured [cells, seeds] over two forecasts [cells] of these names, the first filled and the second open, in points."""
     columns = -(-len(panels) // 2)
     figure = Figure(figsize=(3.4 * columns + 0.6, 6.4 if len(panels) > 1 else 3.4), layout="constrained")
     axes = figure.subplots(min(2, len(panels)), columns, sharex=True, sharey=True, squeeze=False)
     values = np.concatenate([np.concatenate([measured.mean(1), *forecasts]) for measured, *forecasts in panels.values()])
     line = np.array([values.min() - 1, values.max() + 1])
-    for panel, (title, (measured, timed, end)) in zip(axes.flat, panels.items(), strict=False):
+    for panel, (title, (measured, first, second)) in zip(axes.flat, panels.items(), strict=False):
         mean, low, high = np.array([interval(seeds) for seeds in measured]).T
         panel.plot(line, line, color="grey", linewidth=0.8)
-        panel.plot(end, mean, "o", color="grey", markersize=4, fillstyle="none", label="end state")
+        panel.plot(second, mean, "o", color="grey", markersize=4, fillstyle="none", label=names[1])
         known = np.isfinite(low)
         panel.errorbar(
-            timed, mean, np.where(known, (mean - low, high - mean), 0), fmt="o", markersize=4, color=COLOURS["jepa"], label="timed forecast",
+            first, mean, np.where(known, (mean - low, high - mean), 0), fmt="o", markersize=4, color=COLOURS["jepa"], label=names[0],
         )  # fmt: skip
         panel.axhline(0, color="lightgrey", linewidth=0.6)
         panel.axvline(0, color="lightgrey", linewidth=0.6)
