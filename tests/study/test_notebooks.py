@@ -9,8 +9,9 @@ NOTEBOOKS = sorted(path.name for path in (documents.ROOT / "examples").glob("*.i
 
 
 def left(cell):
-    """The text that a cell printed or showed, and how many figures."""
-    data = [output.get("data", {"text/plain": output.get("text", "")}) for output in cell.get("outputs", [])]
+    """The text that a cell printed or showed, what it said on stderr last, as the kernel sends either first; and how many figures."""
+    outputs = sorted(cell.get("outputs", []), key=lambda output: output.get("name") == "stderr")
+    data = [output.get("data", {"text/plain": output.get("text", "")}) for output in outputs]
     return "\n".join(shown["text/plain"] for shown in data if "image/png" not in shown), sum(
         "image/png" in shown for shown in data
     )
