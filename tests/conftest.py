@@ -1,6 +1,9 @@
 """Shapes and types are checked in every test: jaxtyping's annotations are enforced by beartype."""
 
+import os
 import signal
+import subprocess
+import sys
 import warnings
 from contextlib import contextmanager
 
@@ -52,6 +55,19 @@ def at_most():
             signal.signal(signal.SIGALRM, before)
 
     return at_most
+
+
+@pytest.fixture
+def triton():
+    """Runs a script in a process of its own, with Triton's interpreter where `interpret` is "1"; it ends well."""
+    pytest.importorskip("triton", reason="Triton is not installed here")
+
+    def triton(script, interpret):
+        environment = os.environ | {"TRITON_INTERPRET": interpret}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    return triton
 
 
 @pytest.fixture

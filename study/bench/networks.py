@@ -2,7 +2,6 @@
 and in float32 against the roundings that a GPU is faster with."""
 
 import itertools
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -11,29 +10,27 @@ import torch
 from datamodules import SourcePairs
 from datamodules.noise import Distractor
 from datamodules.sources import Builtin
-from models import Joint, Learner, Perceptron, Stack, VarianceCovariance
-from models.networks import Convolution, ViT
+from models import Encoder, Learner, Objective, Perceptron
+from study.arguments import made
 from study.bench.base import Method, Row, Run, measure
+from study.experiments.networks import HIDDEN, Cell, Network, encoder, objective
 
-SIZE, BATCH, COUNT, FEATURES = 32, 256, 20_000, 512
+SIZE, BATCH, COUNT = 32, 256, 20_000
 STACKS = (1, 3, 16)
-NETWORKS: dict[str, Callable[..., torch.nn.Module]] = {
-    "convolution": partial(Convolution, widths=[64, 64], features=FEATURES),
-    "vit": partial(ViT, width=48, depth=2, heads=4, features=FEATURES),
-}
+NETWORKS: tuple[Network, ...] = ("convolution", "vit")
 
 
 class Training:
     """VICReg on noisy views, as Lightning drives it, without Lightning."""
 
-    def __init__(self, network: str, networks: int, device: str, rounding: AbstractContextManager | None = None) -> None:
+    def __init__(self, network: Network, networks: int, device: str, rounding: AbstractContextManager | None = None) -> None:
         seeds = list(range(networks))
         noise = Distractor(directions=128, amplitude=14.0, gamma=0.4, sigma=0.05, kind="patch")
         self.data = SourcePairs(Builtin(SIZE), noise, count=COUNT, seeds=seeds, batch=BATCH)
         self.data.setup()
-        encoder = Stack(partial(NETWORKS[network], SIZE), [3, SIZE, SIZE], seeds=seeds)
-        objective = Joint(VarianceCovariance(variance=50.0), embedding=128)
-        self.learner = Learner(encoder, objective, 1e-3, "adamw", predictor=Perceptron([512])).to(device)
+        stack = made(Encoder, encoder(network, [3, SIZE, SIZE], seeds))
+        vicreg = made(Objective, objective(Cell("patch", network, "vicreg")))
+        self.learner = Learner(stack, vicreg, 1e-3, "adamw", predictor=Perceptron([HIDDEN])).to(device)
         self.optimizer, self.device = self.learner.configure_optimizers(), torch.device(device)
         self.update, self.rounding = itertools.count(), nullcontext() if rounding is None else rounding
 
@@ -43,12 +40,12 @@ class Training:
             self.learner.advance(batches, self.optimizer)
 
 
-def one_by_one(network: str, networks: int, device: str) -> Run:
+def one_by_one(network: Network, networks: int, device: str) -> Run:
     """As many trainings of one network, in turn."""
-    made = [Training(network, 1, device) for _ in range(networks)]
+    trainings = [Training(network, 1, device) for _ in range(networks)]
 
     def run(steps: int) -> None:
-        for training in made:
+        for training in trainings:
             training(steps)
 
     return run

@@ -135,3 +135,8 @@ def times(features: Strongest, objective: Objective, depth: int, eps: float, fra
     started = eps >= fraction * fixed_point(objective, rho, depth)
     found[grows] = np.where(started, 0.0, exact.critical_time(objective, lam, rho, depth, eps, fraction))
     return found
+
+
+def brought(times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which features training brings: in finite time, and not had from the start."""
+    return np.isfinite(times) & (times > 0)

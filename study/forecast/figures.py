@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.figures.style import COLOURS, few_ticks, tidy
+from study.forecast.end_state import brought
 
 if TYPE_CHECKING:
     from study.forecast.forecast import Forecast
@@ -93,9 +94,9 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
     """In units of each objective's first feature: rates differ, the order does not."""
     e = found.estimate
     lam, rho = e.lam.numpy(), e.rho.numpy()
-    first = {name: min(found.times[name][_learned(found.times[name])], default=1.0) for name in COLOURS}
+    first = {name: min(found.times[name][brought(found.times[name])], default=1.0) for name in COLOURS}
     relative = {name: found.times[name] / first[name] for name in COLOURS}
-    finite = np.concatenate([times[_learned(times)] for times in relative.values()])
+    finite = np.concatenate([times[brought(times)] for times in relative.values()])
     norm = LogNorm(1, max(1.01, float(finite.max()) if finite.size else 10.0))
     for name, axes in zip(COLOURS, panels, strict=True):
         _plane(axes, lam, rho, relative[name], norm)
@@ -107,13 +108,8 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
     figure.colorbar(ScalarMappable(norm, "viridis_r"), ax=list(panels), label="learning time / that of the first", pad=0.01)
 
 
-def _learned(times: NDArray) -> NDArray:
-    """Which features training brings, in finite time and not from the start."""
-    return np.isfinite(times) & (times > 0)
-
-
 def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm) -> None:
-    learned = _learned(times)
+    learned = brought(times)
     axes.scatter(
         lam[learned], rho[learned], c=times[learned], norm=norm, cmap="viridis_r", s=26, edgecolors="black", linewidths=0.3
     )

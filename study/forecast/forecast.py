@@ -14,7 +14,7 @@ from models import Encoder
 from study.choices import NUMBERS
 from study.forecast import timed
 from study.forecast.change import Cell, changed
-from study.forecast.end_state import EndState, Whitened, times
+from study.forecast.end_state import EndState, Whitened, brought, times
 from study.forecast.estimate import Estimate, estimated
 from study.forecast.lift import Lifted, lifted
 from study.forecast.masks import Mask
@@ -107,14 +107,14 @@ class Forecast:
     def agreement(self) -> float | None:
         """Rank correlation of the times at which JEPA and MAE learn these features; none of fewer than three that training brings both."""
         jepa, mae = self.times["jepa"], self.times["mae"]
-        both = (np.minimum(jepa, mae) > 0) & (np.maximum(jepa, mae) < np.inf)
+        both = brought(jepa) & brought(mae)
         return float(rank_correlation(jepa[both], mae[both])) if both.sum() > 2 else None
 
     def _order(self) -> str:
         """Which features either objective learns first, by their numbers in the order of rho."""
         first = []
         for name, learned in self.times.items():
-            order = [str(i + 1) for i in np.argsort(learned, kind="stable") if 0 < learned[i] < np.inf]
+            order = [str(i + 1) for i in np.argsort(learned, kind="stable") if brought(learned)[i]]
             first.append(f"{name.upper()} {', '.join(order[:FIRST]) or 'none'}")
         agreement = "" if self.agreement is None else f"; their orders agree with a rank correlation of {self.agreement:.2f}"
         return f"Numbered by rho, the first features that training brings are: {'; '.join(first)}{agreement}."

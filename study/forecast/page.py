@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from study.files import strict_json, write
 from study.forecast import figures
+from study.forecast.end_state import brought
 from study.forecast.forecast import Forecast
 
 HEADLINES = {
@@ -86,9 +86,9 @@ def order(found: Forecast) -> list[dict[str, Any]]:
 
 def _place(times: NDArray, i: int) -> str:
     """Of feature i among those that training brings; or why it has none."""
-    if times[i] == 0:
-        return "from the start"
-    return str(1 + int(((times > 0) & (times < times[i])).sum())) if np.isfinite(times[i]) else "never"
+    if not brought(times)[i]:
+        return "never" if times[i] else "from the start"
+    return str(1 + int((brought(times) & (times < times[i])).sum()))
 
 
 def _grid(found: Forecast) -> dict[str, Any] | None:

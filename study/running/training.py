@@ -80,8 +80,9 @@ class ConfigFile(ActionConfigFile):
             ActionConfigFile.apply_config(parser, cfg, dest, value)
         except ValueError as error:  # of a class that cannot be imported, which it begins with
             _, values = yaml_files.places(Path(value))
-            place = values.get(str(error).partition(": ")[0])
-            raise ValueError(f"{value}, {place}: {error}" if place else str(error)) from error
+            if place := values.get(str(error).partition(": ")[0]):
+                raise ValueError(f"{value}, {place}: {error}") from error
+            raise
 
 
 class StudyCLI(LightningCLI):

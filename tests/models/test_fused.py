@@ -1,9 +1,5 @@
 """The fused kernels against the plain updates of models.population, and these in float64."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -206,8 +202,5 @@ for depth, n in ((1, 16), (3, 32)):
 
 
 @pytest.mark.parametrize(("script", "interpret"), [(INTERPRETED, "1"), (COMPILED, "0")], ids=["arithmetic", "compiles"])
-def test_triton_kernel(script, interpret):
-    pytest.importorskip("triton", reason="Triton is not installed here")
-    environment = os.environ | {"TRITON_INTERPRET": interpret}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_triton_kernel(script, interpret, triton):
+    triton(script, interpret)
