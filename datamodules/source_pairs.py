@@ -70,6 +70,7 @@ class SourcePairs(Pairs):
         self.pairing = Same() if pairing is None else pairing
         self.count, self.seeds, self.sets = count, list(seeds), len(seeds)
         self._chosen: dict[str, Chosen] = {}
+        self._device = memory.CPU
 
     def setup(self, stage: str | None = None) -> None:
         if self._chosen:
@@ -182,8 +183,9 @@ class SourcePairs(Pairs):
         return f"{line}; {ENOUGH} training samples of a class are enough, and one in a test split"
 
     def _to(self, device: torch.device) -> None:
-        """Everything training reads lives on the device; moved there once."""
-        if self._mean_d.device != device:
+        """Everything training reads lives on the device; moved there once, also where what lies there calls it by another name (cuda:0)."""
+        if self._device != device:
+            self._device = device
             self.noise.to(device)
             self._mean_d = self._mean_d.to(device)
             for chosen in self._chosen.values():

@@ -9,7 +9,7 @@ import torch
 from noisy import noisy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from datamodules import GaussianPairs, SourcePairs, memory
+from datamodules import GaussianPairs, SourcePairs, chosen, memory
 from datamodules.noise import Distractor
 from datamodules.pairings import Crops
 from datamodules.sources import Builtin
@@ -111,6 +111,16 @@ def test_an_update_copies_nothing_to_the_device_and_reads_nothing_from_it(case, 
         learner.advance((data.pairs(update, DEVICE) for update in range(2, 4)), optimizer)
     directions = "(8, 256)"  # of SIGReg, which sends them itself
     assert [found for found in watch.found if directions not in found] == []
+
+
+def test_samples_go_once_to_a_device_that_has_another_name_there(monkeypatch):
+    data, device, sent = images("global"), torch.device("cpu:0"), []
+    data.setup()
+    assert torch.zeros(1).to(device).device != device
+    monkeypatch.setattr(chosen.Chosen, "to", lambda self, device: sent.append(device))
+    for update in range(3):
+        data.pairs(update, device)
+    assert sent == [device] * len(data.counts)
 
 
 def test_a_copy_a_reading_and_a_mask_are_seen():

@@ -137,7 +137,8 @@ def test_stacked_equals_separate(tmp_path):
     for n, end in enumerate([300.0, 500.0, 1e4]):
         alone = run(tmp_path / str(n), lam[n : n + 1], rho[n : n + 1], seeds=[3 + n], init="normal", until=[end])
         for metric in ("linear/gain", f"linear/crossing/{HALF}"):
-            np.testing.assert_allclose(read(alone, metric)[0], read(whole, metric)[n], rtol=1e-12)
+            # gains of 1e-9 are sums of numbers of 1e-4, whose order of addition is the processor's
+            np.testing.assert_allclose(read(alone, metric)[0], read(whole, metric)[n], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("objective", ["jepa", "mae"])
