@@ -4,6 +4,7 @@ A file is imported under a name of its own, so that a user's models.py is none o
 what lies beside it can be imported by it and hides nothing.
 """
 
+import difflib
 import importlib.util
 import inspect
 import re
@@ -58,7 +59,9 @@ def resolve(name: str) -> Any:
     try:
         return reduce(getattr, attributes, module)
     except AttributeError as error:
-        raise ValueError(f"{name}: expected a class there, found none of this name") from error
+        near = difflib.get_close_matches(error.name, getattr(error.obj, "__all__", dir(error.obj)))
+        hint = f"; like it are {', '.join(near)}" if near else ""
+        raise ValueError(f"{name}: expected a class there, found none of this name{hint}") from error
 
 
 def _module(name: str) -> tuple[ModuleType, list[str]]:

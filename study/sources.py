@@ -25,12 +25,13 @@ def check_images(images: str) -> None:
         raise ValueError(f"unknown images {images!r}; choose one of {', '.join(NAMES)}, or give the class of your own source")
 
 
-def source(images: str, options: dict[str, Any]) -> dict[str, Any]:
+def source(images: str, options: dict[str, Any], preferred: dict[str, Any] | None = None) -> dict[str, Any]:
     """The configuration of a source.
 
     Args:
         images: one of NAMES, or a class by package.module.Class or path/to/file.py:Class.
         options: arguments of its constructor, by name.
+        preferred: further ones, for sources that take them.
 
     Raises:
         ValueError: there is no such class, it lacks an option that it needs, or was given one that it does not take.
@@ -44,7 +45,7 @@ def source(images: str, options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if name not in takes:
             raise ValueError(f"{name} = {value} has no meaning for images {images}; leave it out")
-    given = named | options
+    given = named | {name: value for name, value in (preferred or {}).items() if name in takes} | options
     if missing := [name for name, p in takes.items() if p.default is p.empty and name not in given]:
         raise ValueError(f"images {images} need {missing[0]}; give --{missing[0]}")
     return {"class_path": path, "init_args": given}

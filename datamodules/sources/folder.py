@@ -157,7 +157,10 @@ def _classes(root: Path, skipped: Counter[str]) -> dict[str, list[str]]:
     found = {path.name: list(_files(path, skipped, ())) for path in folders}
     for name, files in found.items():
         if not files:
-            raise ValueError(f"{printable(root / name)}: no images; expected files ending in {' '.join(EXTENSIONS)}")
+            raise ValueError(
+                f"{printable(root / name)}: no images, while each of the {len(folders)} sub-folders of {printable(root)} is taken for a "
+                f"class; expected files ending in {' '.join(EXTENSIONS)} in it, or a folder of classes alone"
+            )
     return found
 
 

@@ -115,7 +115,8 @@ class ImageExperiment(TrainingExperiment):
         """The configuration of the samples' source."""
         names = ("root", "download", "bad_files", "most_pixels", "size", "groups", "window", "step")
         given = {name: getattr(self, name) for name in names if getattr(self, name) != getattr(type(self), name)}
-        return source(self.images, given | ({"root": str(self.root)} if self.root else {}))
+        own = {"size": self.size} if self.size != ImageExperiment.size else {}  # of sources, which take 16 by themselves
+        return source(self.images, given | ({"root": str(self.root)} if self.root else {}), own)
 
     @cached_property
     def made(self) -> "Source":

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datamodules import Moments, SourcePairs, memory
+from datamodules.gram import gram
 from datamodules.noise import Noise, White
 from datamodules.progress import shown
 from study.forecast.masks import Mask
@@ -83,10 +84,9 @@ def summed(batches: Iterable[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]])
     sums: list[Tensor] | None = None
     count = 0
     for x, y in batches:
-        pairs = [(x, x)] if x.data_ptr() == y.data_ptr() else [(x, x), (y, x), (y, y)]
-        products = [(a.mT @ b).double() for a, b in pairs]
+        products = [gram(x)] if x.data_ptr() == y.data_ptr() else [gram(x), y.mT @ x, gram(y)]
         if sums is None:
-            sums = products
+            sums = [product.double() for product in products]
         else:
             assert len(sums) == len(products)
             for total, product in zip(sums, products, strict=True):

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from datamodules.gram import gram
 from study.observers.leading import leading
 
 
@@ -18,8 +19,8 @@ def principal(samples: dict[str, Float[Tensor, "S _ d"]], k: int) -> dict[str, F
         mean = x.mean(0)
         centred = x - mean
         n, d = centred.shape
-        gram = (centred @ centred.mT if n < d else centred.mT @ centred).double()
-        directions = leading(gram, min(k, len(gram)))[1].to(x)
+        products = gram(centred.mT if n < d else centred).double()
+        directions = leading(products, min(k, len(products)))[1].to(x)
         if n < d:
             directions = centred.mT @ directions
             directions = directions / directions.norm(dim=0).clamp(min=1e-30)

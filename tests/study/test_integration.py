@@ -191,6 +191,7 @@ def test_a_finished_integration_is_not_done_again(tmp_path):
     ("change", "message"),
     [
         ({"model": {"objective": {"class_path": "models.VAE"}}}, "models.VAE: expected a class there, found none of this name"),
+        ({"model": {"objective": {"class_path": "models.Stopgradient"}}}, "found none of this name; like it are StopGradient"),
         (
             {"model": {"objective": {"class_path": "models.MLP"}}},
             "expected Objective or a class derived from it, found models.MLP",

@@ -8,6 +8,7 @@ import torch
 
 from datamodules import GaussianPairs
 from study import cli
+from study.experiments import EXPERIMENTS
 from study.experiments.learning_curves import LearningCurves, half_way
 from study.forecast.gains import along_principal, by_flow, modes
 from study.observers.maps import gains
@@ -65,6 +66,17 @@ def test_networks_and_forecasts_are_compared_on_the_page(tmp_path):
     assert {c["verdict"] for c in claims} == {"measurement"}
     page = (tmp_path / "report" / "experiments" / "learning_curves.html").read_text()
     assert "flow-48" in page and "seconds per data set" in page and page.count("<svg") == 1
+
+
+@pytest.mark.parametrize("name", ["pixels", "networks", "forecast", "lift", "learning_curves"])
+def test_pictures_have_the_size_that_the_help_of_an_experiment_says(name):
+    kind = EXPERIMENTS[name]
+    assert [kind().made.shape, kind(size=4).made.shape] == [[3, kind.size, kind.size], [3, 4, 4]]
+
+
+def test_a_source_without_a_size_keeps_its_shape(tmp_path):
+    np.save(tmp_path / "own.npy", np.zeros((40, 5), np.float32))
+    assert LearningCurves(images="arrays", root=tmp_path / "own.npy").made.shape == [5]
 
 
 def test_the_forecast_is_of_the_features_that_the_networks_are_measured_on(tmp_path):
