@@ -16,7 +16,8 @@ function compareRuns(section) {
   const names = runs.map((run, i) => [i, several ? `${run.role} (${run.execution})` : run.role]);
   const metrics = [...new Set(runs.flatMap(over))];
   if (!metrics.length) { section.hidden = true; document.querySelectorAll('a[href="#runs"]').forEach(link => link.parentElement.remove()); return; }
-  options(metric, metrics.map(name => [name, name]), Math.max(0, metrics.findIndex(name => name !== "loss")));
+  const best = [/^probe\/online/, /^probe/, /^(?!loss$)/].map(wanted => metrics.findIndex(name => wanted.test(name))).find(at => at >= 0) ?? 0;
+  options(metric, metrics.map(name => [name, name]), best);
   const able = runs.findIndex(run => over(run).includes(metric.value) && !run.role.startsWith("tune-"));
   const other = runs.findIndex((run, i) => i > able && over(run).includes(metric.value) && !run.role.startsWith("tune-"));
   options(a, names, able); options(b, names, other < 0 ? able : other);

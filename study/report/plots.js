@@ -24,7 +24,8 @@ function axis(of, colour) {
   return {
     font: "11px system-ui, sans-serif",
     stroke: colour, grid: { stroke: "#8884", width: 1, show: !named }, ticks: { stroke: "#8888", width: 1, size: named ? 0 : 5 },
-    ...(named ? { splits: () => [...named.keys()], values: () => [...named.values()] }
+    // Names in lines, so that neighbours keep apart where panels are narrow.
+    ...(named ? { splits: () => [...named.keys()], values: () => [...named.values()].map(name => name.replace(/ |(?<=-)/g, "\n")) }
       : { values: (u, at) => at.map(v => v === null ? null : written(v)) }),
   };
 }

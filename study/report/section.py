@@ -13,6 +13,8 @@ from study.report import opening
 from study.report.curves import curves
 from study.report.series import panels
 
+PLACES = ("root", "device")  # options that change no result: not in a title
+
 
 def svg(figure: Figure, name: str) -> str:
     """The figure as inline SVG, the same bytes each time; ids carry `name` so that figures do not share them."""
@@ -33,18 +35,17 @@ def section(record: Record, experiment: Experiment, results: Results, claims: li
     provenances = [result.provenance for result in results.values()]
     provenance = provenances[0]
     defaults = type(experiment)()
-    options = {
-        f.name: getattr(experiment, f.name)
-        for f in dataclasses.fields(experiment)
-        if getattr(experiment, f.name) != getattr(defaults, f.name)
-    }
-    title = experiment.name + "".join(f", {k} {v}" for k, v in options.items() if k in ("images", "device"))
-    name = f"{title}-{record.variant}"
+    names = [field.name for field in dataclasses.fields(experiment)]
+    said = {name: _said(name, getattr(experiment, name)) for name in names}  # lists and tuples alike
+    options = {name: text for name, text in said.items() if text != _said(name, getattr(defaults, name))}
+    conditions = [text for name, text in options.items() if name not in PLACES]
+    title = f"{experiment.name}: {', '.join(conditions) or 'defaults'}"
+    name = f"{experiment.name}-{record.variant}"
     return {
         "title": title,
-        "id": f"{experiment.name}-{record.variant}",
+        "id": name,
         "summary": experiment.statement(),
-        "options": ", ".join(f"{k} = {v}" for k, v in options.items()) or "defaults",
+        "options": ", ".join(options.values()) or "defaults",
         "hardware": f"{provenance['hardware']}; at most {max(p['peak_memory_mb'] for p in provenances)} MB",
         "commit": provenance["commit"],
         "versions": ", ".join(f"{k} {v}" for k, v in provenance["versions"].items()),
@@ -55,6 +56,10 @@ def section(record: Record, experiment: Experiment, results: Results, claims: li
         "runs": [{"role": role, **curves(result)} for role, result in results.items()],
         "opening": _opening(experiment, results, claims, name),
     }
+
+
+def _said(name: str, value: Any) -> str:
+    return f"{name} = {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}"
 
 
 def _opening(experiment: Experiment, results: Results, claims: list[Claim], name: str) -> dict[str, Any] | None:
