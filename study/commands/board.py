@@ -6,8 +6,10 @@ import signal
 from study.arguments import Parser
 from study.commands.common import add_out, show
 from study.running.signals import Preempted
+from study.terminal import say
 
-EXAMPLES = ("study board --open", "study board --out runs --port 6010")
+EXAMPLES = ("study board --open", "study board --out runs/pixels --port 6010")
+MOST = 40  # runs that TensorBoard shows by itself
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +23,8 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(Preempted):
         address = board.serve(options.out, options.port)
         print(f"TensorBoard: {address} (Ctrl-C ends it)", flush=True)
+        if (runs := board.runs(options.out)) > MOST:
+            say(f"of {runs:,} runs TensorBoard shows none until some are ticked; --out {options.out}/NAME is of one experiment alone")
         if options.open:
             show(address)
         signal.pause()

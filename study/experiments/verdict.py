@@ -47,7 +47,6 @@ def counted(verdicts: Iterable[str]) -> str:
     """How many there are of each, as text. Measurements are no claims."""
     found = Counter(verdicts)
     measurements = found.pop(MEASUREMENT, 0)
-    text = (
-        f"{found[HOLDS]:,} of {found.total():,} claims hold, {found[REFUTED]:,} refuted, {found[INCONCLUSIVE]:,} inconclusive"
-    )
-    return text + (f"; {measurements:,} measurements under other conditions" if measurements else "")
+    judged = f"{found[HOLDS]:,} of {found.total():,} claims hold, {found[REFUTED]:,} refuted, {found[INCONCLUSIVE]:,} inconclusive"
+    others = f"{measurements:,} measurement{'s' * (measurements != 1)} under other conditions"
+    return "; ".join([judged] * bool(found or not measurements) + [others] * bool(measurements))

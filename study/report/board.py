@@ -25,6 +25,11 @@ def write_figures(records: "list[Record]", out: Path) -> None:
                 writer.add_text(f"{record.name}/figure-{number}", caption)
 
 
+def runs(out: Path) -> int:
+    """How many there are for TensorBoard under `out`."""
+    return len({path.parent for path in Path(out).rglob("events.out.tfevents.*")})
+
+
 def serve(out: Path, port: int | None) -> str:
     """Start TensorBoard of all runs under `out` in a thread of this process, for this machine alone; returns its address.
 

@@ -147,7 +147,8 @@ def trajectory(objective: Objective, t: ArrayLike, lam: ArrayLike, rho: ArrayLik
     w = np.empty(t.size)
     for mode in range(modes.shape[1]):
         mine = member.ravel() == mode
-        rising = np.concatenate([[True], np.diff(np.maximum.accumulate(clock[mode])) > 0]) & np.isfinite(clock[mode])
+        latest = np.maximum.accumulate(clock[mode])
+        rising = np.concatenate([[True], latest[1:] > latest[:-1]]) & np.isfinite(latest)
         if rising.sum() < 2:  # starts at its fixed point
             w[mine] = eps_[mode]
             continue

@@ -27,6 +27,7 @@ from study import cli
 from study.launch.status import Runs
 from study.observers import Table
 from study.observers.scalars import MOST, Scalars, tag
+from study.report import board
 from study.report.fits import unfinished
 from study.running import hyperparameters
 from study.running.overview import LAYOUT
@@ -333,6 +334,16 @@ def test_board_shows_the_runs_until_it_is_interrupted(out):
 def test_board_refuses_in_one_line(arguments, message, study):
     code, (line,) = study("board", *arguments)
     assert code == 2 and message in line
+
+
+def test_board_says_that_many_runs_are_not_ticked(tmp_path, monkeypatch, study):
+    for name in map(str, range(41)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "events.out.tfevents.0").touch()
+    monkeypatch.setattr(board, "serve", lambda out, port: "http://127.0.0.1:1/")
+    monkeypatch.setattr(signal, "pause", lambda: None)
+    code, said = study("board", "--out", str(tmp_path))
+    assert code == 0 and said[-1].startswith(f"study: of 41 runs TensorBoard shows none until some are ticked; --out {tmp_path}/NAME")
 
 
 def test_board_says_that_a_port_is_taken(tmp_path):

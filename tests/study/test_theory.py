@@ -102,6 +102,12 @@ def test_trajectory_solves_the_flow(objective, depth, eps):
     np.testing.assert_allclose(exact.trajectory(objective, t, lam, rho, depth, eps), solved.y[0], rtol=1e-6)
 
 
+def test_a_trajectory_that_starts_next_to_its_fixed_point_ends_there():
+    rho, eps = 0.44952319442482586, 0.2025  # JEPA's fixed point is rho^2 = 0.2021, which rounding reaches
+    found = exact.trajectory("jepa", np.linspace(0, 6, 81), 0.07354151748914486, rho, 2, eps)
+    assert (np.diff(found) <= 0).all() and rho**2 <= found[-1] <= found[0] == pytest.approx(eps)
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_the_two_rates_agree(objective):
     u, h = 0.6, 1e-6

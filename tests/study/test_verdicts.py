@@ -46,6 +46,8 @@ def test_a_claim_holds_inside_is_refuted_outside_and_else_inconclusive(region, l
 def test_all_verdicts_are_counted_and_measurements_are_no_claims():
     assert counted([HOLDS, HOLDS, REFUTED, INCONCLUSIVE]) == "2 of 4 claims hold, 1 refuted, 1 inconclusive"
     assert counted([HOLDS, MEASUREMENT]).startswith("1 of 1 claims hold, 0 refuted, 0 inconclusive; 1 measurement")
+    assert counted([MEASUREMENT]) == "1 measurement under other conditions"
+    assert counted([]) == "0 of 0 claims hold, 0 refuted, 0 inconclusive"
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
