@@ -24,7 +24,9 @@ def main(arguments: list[str]) -> int:
         address = board.serve(options.out, options.port)
         print(f"TensorBoard: {address} (Ctrl-C ends it)", flush=True)
         if (runs := board.runs(options.out)) > MOST:
-            say(f"of {runs:,} runs TensorBoard shows none until some are ticked; --out {options.out}/NAME is of one experiment alone")
+            say(
+                f"of {runs:,} runs TensorBoard shows none until some are ticked; --out {options.out}/NAME is of one experiment alone"
+            )
         if options.open:
             show(address)
         signal.pause()

@@ -47,6 +47,8 @@ def counted(verdicts: Iterable[str]) -> str:
     """How many there are of each, as text. Measurements are no claims."""
     found = Counter(verdicts)
     measurements = found.pop(MEASUREMENT, 0)
-    judged = f"{found[HOLDS]:,} of {found.total():,} claims hold, {found[REFUTED]:,} refuted, {found[INCONCLUSIVE]:,} inconclusive"
+    judged = (
+        f"{found[HOLDS]:,} of {found.total():,} claims hold, {found[REFUTED]:,} refuted, {found[INCONCLUSIVE]:,} inconclusive"
+    )
     others = f"{measurements:,} measurement{'s' * (measurements != 1)} under other conditions"
     return "; ".join([judged] * bool(found or not measurements) + [others] * bool(measurements))

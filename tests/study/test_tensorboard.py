@@ -343,7 +343,9 @@ def test_board_says_that_many_runs_are_not_ticked(tmp_path, monkeypatch, study):
     monkeypatch.setattr(board, "serve", lambda out, port: "http://127.0.0.1:1/")
     monkeypatch.setattr(signal, "pause", lambda: None)
     code, said = study("board", "--out", str(tmp_path))
-    assert code == 0 and said[-1].startswith(f"study: of 41 runs TensorBoard shows none until some are ticked; --out {tmp_path}/NAME")
+    assert code == 0 and said[-1].startswith(
+        f"study: of 41 runs TensorBoard shows none until some are ticked; --out {tmp_path}/NAME"
+    )
 
 
 def test_board_says_that_a_port_is_taken(tmp_path):
