@@ -105,7 +105,8 @@ class White(Noise):
 
     def moments(self, clean: Moments) -> list[Moments]:
         white = self.sigma**2 * torch.eye(len(clean.Sxx)).to(clean.Sxx)
-        return [Moments(clean.Sxx + white, clean.Syx, clean.Syy + white)] * len(self.seeds)
+        Sxx = clean.Sxx + white
+        return [Moments(Sxx, clean.Syx, Sxx if clean.Syy is clean.Sxx else clean.Syy + white)] * len(self.seeds)
 
     def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:
         return torch.zeros_like(vectors), self.sigma**2 * vectors
@@ -190,8 +191,10 @@ class Distractor(White):
         made = []
         for D in self.D_SdK.double():
             strong = D @ D.mT * self.amplitude**2
-            white = self.sigma**2 * torch.eye(len(D)).to(D)
-            made.append(Moments(clean.Sxx + strong + white, clean.Syx + self.gamma * strong, clean.Syy + strong + white))
+            Syx = clean.Syx + self.gamma * strong
+            strong.diagonal().add_(self.sigma**2)
+            Sxx = clean.Sxx + strong
+            made.append(Moments(Sxx, Syx, Sxx if clean.Syy is clean.Sxx else clean.Syy + strong))
         return made
 
     def products(self, vectors: Float[Tensor, "d f"]) -> tuple[Float[Tensor, "d f"], Float[Tensor, "d f"]]:

@@ -20,23 +20,27 @@ from study.theory import exact
 from study.theory.flow import Objective, fixed_point
 
 VARIES = 1e-9  # of the largest eigenvalue of Sxx: below, a direction is taken for constant
+ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part counts
+SEARCHED = 1024  # dimensions up to which features that turn are looked for: beyond, it takes minutes
 
 
 @dataclass(frozen=True)
 class EndState:
     """Where training ends: k directions, the strongest first, and the encoder up to a rotation of its outputs.
 
-    Directions have |v_i| = 1, lam_i = v_i^T Syx v_i and rho_i = lam_i / v_i^T Sxx v_i, Syx by its symmetric part. JEPA's are
-    generalised eigenvectors; MAE's span the same as those of highest lam rho only where the moments commute, and their rho is that of
-    Rayleigh's quotient.
+    Directions have |v_i| = 1, lam_i = v_i^T Syx u_i and rho_i = lam_i / v_i^T Sxx v_i, where u_i is v_i, or for features that turn
+    between x and y the direction of the same plane that y's v_i is predicted from (`turned`). JEPA's are generalised eigenvectors; MAE's
+    span the same as those of highest lam rho only where the moments commute, and their rho is that of Rayleigh's quotient.
     """
 
     features: Strongest
     encoder: Float[Tensor, "k d"]
+    turned: Float[Tensor, "d k"]
 
-    def share(self, Sxx: Float[Tensor, "d d"], D: Float[Tensor, "d K"], amplitude: float) -> float:
-        """Share of the features' variance that orthonormal directions D of this amplitude have."""
-        return float(distractor_share(self.encoder[None], Sxx[None], D.to(self.encoder)[None], amplitude))
+
+def share(encoder: Float[Tensor, "k d"], Sxx: Float[Tensor, "d d"], D: Float[Tensor, "d K"], amplitude: float) -> float:
+    """Share of the features' variance that orthonormal directions D of this amplitude have."""
+    return float(distractor_share(encoder[None], Sxx[None], D.to(encoder)[None], amplitude))
 
 
 class Whitened:
@@ -52,6 +56,8 @@ class Whitened:
         self.moments = moments
         self.root_dr = root(moments.Sxx)
         self.rank = self.root_dr.shape[1]
+        self.asymmetry = float((moments.Syx - moments.Syx.mT).norm() / 2 / moments.Syx.norm())
+        self.turns = self.asymmetry > ASYMMETRY and self.rank <= SEARCHED
 
     @cached_property
     def cross_dr(self) -> Float[Tensor, "d r"]:
@@ -59,14 +65,17 @@ class Whitened:
         return self.moments.Syx @ self.root_dr
 
     def jepa(self, k: int, depth: int) -> EndState:
-        """The k highest rho of Syx v = rho Sxx v, each with the gain rho^L (0 where rho is not positive).
+        """The k highest rho of Syx v = rho Sxx v, each with the gain rho^L (0 where rho is not positive). Where Syx is not symmetric, the
+        k of highest modulus of Sxy v = rho Sxx v, which are planes that turn where rho is complex.
 
         Raises:
             ValueError: k is beyond the rank.
         """
-        _, vectors = self._top(self.root_dr.mT @ self.cross_dr, k)
-        features = self._features(vectors)
-        return EndState(features, (features.directions * features.rho.clamp(min=0) ** depth).mT.contiguous())
+        self._check(k)
+        cross_rr = self.root_dr.mT @ self.cross_dr
+        vectors, turned = turning(cross_rr, k) if self.turns else (leading((cross_rr + cross_rr.mT) / 2, k)[1], None)
+        features, turned = self._features(vectors, turned)
+        return EndState(features, (features.directions * features.rho.clamp(min=0) ** depth).mT.contiguous(), turned)
 
     def mae(self, k: int, depth: int) -> EndState:
         """`regression` on x of y, with its features.
@@ -75,7 +84,8 @@ class Whitened:
             ValueError: k is beyond the rank.
         """
         vectors, encoder = self.regression(self.moments.Syx, k, depth)
-        return EndState(self._features(vectors), encoder)
+        features, turned = self._features(vectors)
+        return EndState(features, encoder, turned)
 
     def regression(self, Syx: Float[Tensor, "p d"], k: int, depth: int) -> tuple[Float[Tensor, "r k"], Float[Tensor, "k d"]]:
         """Reduced-rank regression on x of what has the covariance Syx with it: with M = Syx Sxx^{-1}, the k leading right singular vectors
@@ -84,8 +94,9 @@ class Whitened:
         Raises:
             ValueError: k is beyond the rank.
         """
+        self._check(k)
         cross_pr = Syx @ self.root_dr
-        strength, vectors = self._top(cross_pr.mT @ cross_pr, k)
+        strength, vectors = leading(cross_pr.mT @ cross_pr, k)
         left, size, _ = torch.linalg.svd(self.root_dr @ (vectors * strength.clamp(min=0).sqrt()), full_matrices=False)
         return vectors, (left * size ** (depth / (depth + 1))).mT.contiguous()
 
@@ -93,18 +104,43 @@ class Whitened:
         """The directions of highest variance, orthonormal."""
         return leading(self.moments.Sxx, k)[1].mT
 
-    def _top(self, matrix: Float[Tensor, "r r"], k: int) -> tuple[Float[Tensor, "k"], Float[Tensor, "r k"]]:
+    def _check(self, k: int) -> None:
         if not 1 <= k <= self.rank:
             raise ValueError(
                 f"k must be from 1 to {self.rank}, the directions in which x varies (of {len(self.root_dr)} inputs), found {k}"
             )
-        return leading((matrix + matrix.mT) / 2, k)
 
-    def _features(self, vectors: Float[Tensor, "r k"]) -> Strongest:
+    def _features(
+        self, vectors: Float[Tensor, "r k"], turned: Float[Tensor, "r k"] | None = None
+    ) -> tuple[Strongest, Float[Tensor, "d k"]]:
         directions = self.root_dr @ vectors
         size = directions.norm(dim=0)
-        rho = ((self.cross_dr.mT @ directions) * vectors).sum(0)
-        return Strongest(rho / size**2, rho, directions / size)
+        turned = vectors if turned is None else turned
+        rho = ((self.cross_dr.mT @ directions) * turned).sum(0)
+        return Strongest(rho / size**2, rho, directions / size), self.root_dr @ turned / size
+
+
+def turning(cross_rr: Float[Tensor, "r r"], k: int) -> tuple[Float[Tensor, "r k"], Float[Tensor, "r k"]]:
+    """The real planes and lines that belong to the k eigenvalues of N^T of highest modulus, N the covariance Syx of whitened views, with
+    orthonormal vectors v in each; and in the same plane the vectors u, turned so that v^T N u is the modulus. Of a plane of which
+    only one direction has room there is the first, with the part of it that does not turn."""
+    import scipy.linalg
+
+    N = cross_rr.numpy()
+    values, vectors = scipy.linalg.eig(N.T)
+    found: list[NDArray] = []
+    turned: list[NDArray] = []
+    for i in np.argsort(-np.abs(values), kind="stable"):
+        if values[i].imag < 0:  # comes with its conjugate
+            continue
+        plane = [vectors[:, i].real, vectors[:, i].imag][: 2 if values[i].imag else 1][: k - sum(v.shape[1] for v in found)]
+        if not plane:
+            break
+        v, _ = np.linalg.qr(np.stack(plane, 1))
+        left, _, right = np.linalg.svd(v.T @ N @ v)  # the rotation that is nearest to it
+        found.append(v)
+        turned.append(v @ (left @ right).T)
+    return torch.from_numpy(np.hstack(found)), torch.from_numpy(np.hstack(turned))
 
 
 def root(Sxx: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:

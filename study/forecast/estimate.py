@@ -38,34 +38,40 @@ def estimated(blocks: Blocks, end: EndState) -> Estimate:
     takes seconds, two blocks are judged and not all, which makes intervals wider."""
     k, B, d = len(end.features.rho), blocks.count, len(end.encoder[0])
     judged = range(B) if d <= WIDE else (0, B // 2)
-    gaps = []
-    for block in judged:
-        others = Whitened(blocks.moments([b for b in range(B) if b != block]))
-        found = others.jepa(min(k, others.rank), 1).features
-        gap = found.rho - quotient(blocks.moments([block]), found.directions)[1]
-        gaps.append(torch.cat([gap, gap[-1:].expand(k - len(gap))]))
-    optimism = (B - 1) / B / 2 * torch.stack(gaps).mean(0).clamp(min=0)
-    v = end.features.directions
+    optimism = (B - 1) / B / 2 * torch.stack([_gap(blocks, block, k) for block in judged]).mean(0).clamp(min=0)
+    v, turned = end.features.directions, end.turned
     rho, variance = end.features.rho - optimism, ((blocks.moments().Sxx @ v) * v).sum(0)
     # Half of all blocks' mean and half of the judged ones' is what is left, so that the variance is that of all times this.
     wider = (0.75 + 0.25 * B / len(judged)) ** 0.5
-    low, high = (rho + wider * (bound - end.features.rho) for bound in interval(blocks, v))
+    low, high = (rho + wider * (bound - end.features.rho) for bound in interval(blocks, v, turned))
     return Estimate(rho * variance, rho, low, high, optimism)
 
 
-def quotient(moments: Moments, v: Float[Tensor, "d k"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
+def _gap(blocks: Blocks, block: int, k: int) -> Float[Tensor, "k"]:
+    """By how much the k highest rho of all other blocks exceed those of the same directions in this one."""
+    others = Whitened(blocks.moments([b for b in range(blocks.count) if b != block]))
+    end = others.jepa(min(k, others.rank), 1)
+    gap = end.features.rho - quotient(blocks.moments([block]), end.features.directions, end.turned)[1]
+    return torch.cat([gap, gap[-1:].expand(k - len(gap))])
+
+
+def quotient(
+    moments: Moments, v: Float[Tensor, "d k"], turned: Float[Tensor, "d k"]
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
     """lam and rho along directions."""
-    lam = ((moments.Syx @ v) * v).sum(0)
+    lam = ((moments.Syx @ turned) * v).sum(0)
     return lam / v.square().sum(0), lam / ((moments.Sxx @ v) * v).sum(0)
 
 
-def interval(blocks: Blocks, v: Float[Tensor, "d k"]) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
+def interval(
+    blocks: Blocks, v: Float[Tensor, "d k"], turned: Float[Tensor, "d k"]
+) -> tuple[Float[Tensor, "k"], Float[Tensor, "k"]]:
     """95 % of rho along directions when blocks are drawn with replacement: moments along a direction are means over blocks."""
     B = blocks.count
     along = []  # one block's moments at a time: all of them together are gigabytes
     for b in range(B):
         part = blocks.moments([b])
-        along.append(torch.stack([((S @ v) * v).sum(0) for S in (part.Syx, part.Sxx)]))
+        along.append(torch.stack([((S @ u) * v).sum(0) for S, u in ((part.Syx, turned), (part.Sxx, v))]))
     cross, square = torch.stack(along, 1)
     drawn = random.integers([random.key(RESAMPLING)], RESAMPLES * B, B)[0].view(RESAMPLES, B)
     rho = cross[drawn].mean(1) / square[drawn].mean(1)

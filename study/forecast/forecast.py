@@ -14,7 +14,7 @@ from models import Encoder
 from study.choices import NUMBERS
 from study.forecast import timed
 from study.forecast.change import Cell, changed
-from study.forecast.end_state import EndState, Whitened, brought, times
+from study.forecast.end_state import ASYMMETRY, SEARCHED, EndState, Whitened, brought, share, times
 from study.forecast.estimate import Estimate, estimated
 from study.forecast.lift import Lifted, lifted
 from study.forecast.masks import Mask
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
 FIRST = 6  # features of the learning order that are named
-ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part is spoken of
 
 
 def points(gap: tuple[float, float, float]) -> str:
@@ -227,7 +226,7 @@ def spectrum(
     data.setup()
     _check(data, training, mask, lift is not None, train)
     depth, eps = (depth, eps) if training is None else (training.depth, training.eps)
-    blocks = Blocks.streamed(data, mask=mask)
+    blocks = Blocks.streamed(data, mask=mask).settled()
     moments = Whitened(_told_apart(blocks.moments()))
     k = min(64, max(1, moments.rank // 2)) if k is None else k
     ends = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
@@ -251,7 +250,7 @@ def spectrum(
         rows = [Row(n, {p.name: p for p in found if p.labels == n}) for n in probe.numbers]
     shares: dict[str, float] = {}
     if distractor is not None:
-        shares |= {n: EndState(ends[n].features, encoders[n]).share(moments.moments.Sxx, *distractor) for n in OBJECTIVES}
+        shares |= {n: share(encoders[n], moments.moments.Sxx, *distractor) for n in OBJECTIVES}
     features = ends["jepa"].features
     learned = {"jepa": times(features, "jepa", depth, eps), "mae": times(features, "mae", depth, eps)}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
@@ -295,30 +294,35 @@ def _told_apart(moments: Moments) -> Moments:
 
 def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
     """What makes all of the forecast doubtful, and what to do."""
-    count, shape = whitened.moments.count, data.source.shape
-    if count >= 2 * data.inputs:
-        return []
-    side = int((count / 2 / shape[0]) ** 0.5)
-    smaller = f"smaller ones (--size {side})" if len(shape) == 3 and side else "smaller ones"
-    return [
-        f"Caution: {count:,.0f} pairs are few for {data.inputs:,} inputs. Much of what JEPA takes for predictable is then chance, and its "
-        f"directions, their order and its probe are uncertain beyond the intervals; give more samples or {smaller}."
-    ]
+    count, shape, made = whitened.moments.count, data.source.shape, []
+    if count < 2 * data.inputs:
+        side = int((count / 2 / shape[0]) ** 0.5)
+        smaller = f"smaller ones (--size {side})" if len(shape) == 3 and side else "smaller ones"
+        made.append(
+            f"Caution: {count:,.0f} pairs are few for {data.inputs:,} inputs. Much of what JEPA takes for predictable is then chance, and its "
+            f"directions, their order and its probe are uncertain beyond the intervals; give more samples or {smaller}."
+        )
+    if whitened.asymmetry > ASYMMETRY and not whitened.turns:
+        made.append(
+            f"Caution: the cross-covariance is not symmetric ({whitened.asymmetry:.0%} of its norm is not). Of more than {SEARCHED:,} inputs "
+            "JEPA's end state takes its symmetric part alone, which misses what turns between x and y, such as oscillations; give smaller "
+            "samples, or x and y that are nearer to each other."
+        )
+    return made
 
 
 def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None, behind: Lifted | None) -> list[str]:
     """What of these pairs is regularised, left out or only approximately so."""
-    moments, d, made = whitened.moments, data.inputs, []
+    d, made = data.inputs, []
     if data.classes is None or data.classes < 2:
         what = "no labels" if data.classes is None else "labels of one class"
         made.append(f"there are {what}, so no probe is forecast, only what is learned and in which order")
     if whitened.rank < d:
         made.append(f"x varies in {whitened.rank:,} of {d:,} dimensions, and nothing is said of the others")
-    asymmetry = float((moments.Syx - moments.Syx.mT).norm() / 2 / moments.Syx.norm())
-    if not data.pairing.symmetric and asymmetry > ASYMMETRY:
+    if whitened.turns:
         made.append(
-            f"the cross-covariance is not symmetric ({asymmetry:.0%} of its norm is not), and JEPA's end state takes its symmetric part, "
-            "exact for processes that look alike forwards and backwards"
+            f"the cross-covariance is not symmetric ({whitened.asymmetry:.0%} of its norm is not): some features turn between x and y, such as "
+            "oscillations; their rho is a modulus, which networks find from random weights"
         )
     if mask is not None and data.classes is not None:
         made.append("probes read whole samples, while a network that is trained has seen masked ones")

@@ -7,7 +7,7 @@ from datamodules import SourcePairs
 from models import Encoder
 from study.arguments import made
 from study.forecast import timed
-from study.forecast.end_state import EndState, Whitened
+from study.forecast.end_state import EndState, Whitened, share
 from study.forecast.lift import lifted
 from study.forecast.moments import Blocks
 from study.forecast.probe import COUNTS, Probed, ProbeForecast
@@ -45,12 +45,12 @@ class Lengths(ForecastRun):
         found = probe.of(encoders) + probe.raw()
         yield from probed(END, 0, probe.all, found)
         for name, end in ends.items():
-            yield Row(metric(END, name, "share"), 0, 0.0, end.share(moments.moments.Sxx, *known))
+            yield Row(metric(END, name, "share"), 0, 0.0, share(end.encoder, moments.moments.Sxx, *known))
         for name, config in options["lifts"].items():
             behind = lifted(data, made(Encoder, config), name, k, depth, COUNTS, options["labels"])
             yield from probed(f"lifted-{name}", 0, probe.all, behind.probes)
-            for objective, share in behind.shares.items():
-                yield Row(metric(f"lifted-{name}", objective, "share"), 0, 0.0, share)
+            for objective, of_distractor in behind.shares.items():
+                yield Row(metric(f"lifted-{name}", objective, "share"), 0, 0.0, of_distractor)
         same = {name: options[name] for name in ("depth", "eps", "momentum")}
         for updates in options["lengths"]:
             training = Training(**same, rates=tuple(options["rates"]), updates=updates, batch=data.batch, seed=data.seeds[0])

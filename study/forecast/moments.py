@@ -6,6 +6,7 @@ Shapes: d inputs.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import scipy.stats
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,9 +15,11 @@ from datamodules import Moments, SourcePairs, memory
 from datamodules.gram import gram
 from datamodules.noise import Noise, White
 from datamodules.progress import shown
+from study.forecast.end_state import SEARCHED, root
 from study.forecast.masks import Mask
 
 BLOCKS = 10  # enough for a spread over blocks; each holds matrices of its own
+CHANCE = 1e-3  # with which a cross-covariance that is symmetric is taken for one that is not
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,20 @@ class Blocks:
         """How many blocks."""
         return len(self.clean)
 
+    def settled(self) -> "Blocks":
+        """With a symmetric Syx where what is antisymmetric of it is no larger than chance makes it: an F test over blocks in whitened
+        coordinates. Of more than SEARCHED inputs as it is."""
+        B, d = self.count, len(self.clean[0].Sxx)
+        if d > SEARCHED or all(part.Syx is part.Sxx for part in self.clean):
+            return self
+        R = root(union(self.clean).Sxx)
+        found = torch.stack([R.mT @ (part.Syx - part.Syx.mT) @ R for part in self.clean])
+        entries = max(1, R.shape[1] * (R.shape[1] - 1) // 2)
+        chance = float((found - found.mean(0)).square().sum()) / (B - 1)
+        if B * float(found.mean(0).square().sum()) > chance * scipy.stats.f.ppf(1 - CHANCE, entries, entries * (B - 1)):
+            return self
+        return replace(self, clean=[replace(part, Syx=(part.Syx + part.Syx.mT) / 2) for part in self.clean])
+
     def moments(self, blocks: Sequence[int] | None = None) -> Moments:
         """Of the pairs of these blocks together, or of all."""
         clean = union(self.clean if blocks is None else [self.clean[b] for b in blocks])
@@ -104,6 +121,8 @@ def summed(batches: Iterable[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]])
 
 def union(parts: Sequence[Moments]) -> Moments:
     """Moments of the pairs of all parts, whose number counts."""
+    if len(parts) == 1:
+        return parts[0]
     count = sum(part.count for part in parts)
 
     def mean(name: str) -> Float[Tensor, "d d"]:

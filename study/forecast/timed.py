@@ -17,7 +17,7 @@ from torch import Tensor
 from datamodules import Moments, Pair
 from models import MLP, Learner, Pixels, StopGradient
 from models.predictor import Matrix
-from study.forecast.end_state import EndState, root
+from study.forecast.end_state import EndState, root, share
 from study.forecast.minibatches import Minibatches
 from study.forecast.probe import Probed, ProbeForecast
 from study.observers.leading import leading
@@ -130,8 +130,8 @@ def forecast(
     for update, encoders in looks:
         W = encoders[best]
         reached = float(overlap(whitened(W.mT[None], metric).mT, wanted)[0])
-        share = None if known is None else EndState(end.features, W).share(moments.Sxx, *known)
-        points.append(Point(update, W, reached, share, [] if probe is None else probe.of({objective: W}, labels)))
+        distractor = None if known is None else share(W, moments.Sxx, *known)
+        points.append(Point(update, W, reached, distractor, [] if probe is None else probe.of({objective: W}, labels)))
     return Curve(objective, training.rates[best], points)
 
 

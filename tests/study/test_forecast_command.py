@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import study.forecast.command
+from study.forecast import end_state, moments
 from study.forecast.command import spectrum
 from study.forecast.data import Asked
 from study.forecast.moments import Blocks
@@ -34,7 +35,7 @@ def place(tmp_path_factory):
     np.savez(root / "pictures.npz", x=pictures, labels=labels)
     np.savez(root / "films.npz", x=pictures.repeat(2, 0), groups=np.arange(1200) // 4)
     np.save(root / "series.npy", (draw.normal(size=(6000, 2)).cumsum(0) / 30).astype(np.float32))
-    turned = scipy.signal.lfilter([1], [1, -0.95 * np.exp(0.3j)], draw.normal(size=6000))
+    turned = scipy.signal.lfilter([1], [1, -0.95 * np.exp(0.3j)], draw.normal(size=(6000, 2)) @ [1, 1j])
     np.save(root / "turning.npy", np.stack([turned.real, turned.imag], 1).astype(np.float32))
     broken = x.copy()
     broken[5, 2] = np.nan
@@ -131,8 +132,7 @@ def test_what_cannot_be_forecast_is_refused_in_one_line(place, study, arguments,
     ("data", "options", "says"),
     [
         ("one.npz", {}, "labels of one class"),
-        ("turning.npy", {"pairing": "lag", "window": 4, "step": 4}, "takes its symmetric part"),
-        ("pairs.npz", {}, "takes its symmetric part"),
+        ("turning.npy", {"pairing": "lag", "window": 4, "step": 4}, "some features turn between x and y"),
         ("pictures.npz", {"pairing": "mask"}, "probes read whole samples"),
     ],
 )
@@ -165,6 +165,18 @@ def test_dimensions_that_never_vary_are_counted(tmp_path):
     x[:, :2] = y[:, :2] = 1
     np.savez(tmp_path / "pairs.npz", x=x, y=y)
     assert "x varies in 7 of 9 dimensions" in spectrum(tmp_path / "pairs.npz", **QUICK).sentences[-1]
+
+
+def test_what_turns_has_its_modulus_or_a_caution(place, monkeypatch):
+    asked = {**QUICK, "pairing": "lag", "window": 4, "step": 4}
+    found = spectrum(place / "turning.npy", **asked)
+    assert float(found.estimate.rho[1]) == pytest.approx(0.95**4, rel=0.1)
+    assert not any(sentence.startswith("Caution") for sentence in found.sentences)
+    for module in (end_state, moments):
+        monkeypatch.setattr(module, "SEARCHED", 4)
+    found = spectrum(place / "turning.npy", **asked)
+    assert any(sentence.startswith("Caution: the cross-covariance is not symmetric") for sentence in found.sentences)
+    assert float(found.estimate.rho[0]) < 0.7
 
 
 def test_pairs_that_are_given_have_their_own_moments(place):

@@ -12,7 +12,7 @@ from datamodules.noise import White
 from datamodules.pairings import Lag
 from datamodules.sources import Arrays
 from models import MLP, Learner, Pixels, StopGradient, exact
-from study.forecast.end_state import Whitened, times
+from study.forecast.end_state import Whitened, share, times
 from study.forecast.estimate import estimated, quotient
 from study.forecast.moments import Blocks
 from study.observers.maps import gains, overlap, whitened
@@ -25,6 +25,18 @@ def noncommuting(seed=0, d=6):
     draw = np.random.default_rng(seed).uniform(size=(3, d))
     parts = {"signal": 0.5 + draw[0], "gamma": 0.7 + 0.3 * draw[1], "noise": 0.02 + 0.48 * draw[2]}
     return TemporalPairs(**{name: v.tolist() for name, v in parts.items()}, basis="noncommuting", seeds=[seed]).exact()[0]
+
+
+def oscillating(seed=0, mixing=0.3):
+    """Two planes that turn between x and y, of modulus 0.9 and 0.6, and two lines; white where nothing is mixed."""
+    planes = [
+        r * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) for r, angle in ((0.9, 2.0), (0.6, 1.0))
+    ]
+    draw = np.random.default_rng(seed)
+    Q = np.linalg.qr(draw.normal(size=(6, 6)))[0]
+    K = np.eye(6) + mixing * draw.normal(size=(6, 6))
+    S, Syx = K @ K.T, K @ Q @ scipy.linalg.block_diag(*planes, 0.75, 0.3) @ Q.T @ K.T
+    return Moments(*map(torch.from_numpy, (S, Syx, S)))
 
 
 def planted(d, k=8, seed=0):
@@ -66,6 +78,33 @@ def test_maes_end_is_the_best_map_of_rank_k():
     explained = np.trace(V @ W @ m.Syx.numpy().T)
     inverse_root = np.linalg.inv(scipy.linalg.sqrtm(m.Sxx.numpy()).real)
     assert explained == pytest.approx((np.linalg.svd(m.Syx.numpy() @ inverse_root)[1][:k] ** 2).sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("k", "rho"),
+    [(2, [0.9, 0.9]), (3, [0.9, 0.9, 0.75]), (4, [0.9, 0.9, 0.75, 0.6 * np.cos(1)]), (6, [0.9, 0.9, 0.75, 0.6, 0.6, 0.3])],
+)
+def test_features_that_turn_have_the_modulus_of_their_rho(k, rho):
+    """Of a plane for which there is room for one direction only, the part that does not turn."""
+    m = oscillating()
+    end = Whitened(m).jepa(k, 1)
+    np.testing.assert_allclose(end.features.rho, rho, rtol=1e-9)
+    np.testing.assert_allclose(end.features.directions.norm(dim=0), 1, rtol=1e-12)
+    lam, found = quotient(m, end.features.directions, end.turned)
+    torch.testing.assert_close((lam, found), (end.features.lam, end.features.rho))
+    if k != 4:  # the span is left-invariant
+        W, M = end.encoder, m.Syx @ torch.linalg.inv(m.Sxx)
+        torch.testing.assert_close(W @ M @ torch.linalg.pinv(W) @ W, W @ M, rtol=0, atol=1e-9)
+
+
+def test_a_network_with_room_for_all_features_ends_with_those_that_turn_at_the_power_of_their_modulus():
+    m = oscillating(mixing=0.0)
+    encoder = MLP(6, [6], 6, eps=0.1, dtype="float64")
+    learner = Learner(encoder, StopGradient(), lr=0.05)
+    stacked = {name: getattr(m, name)[None] for name in ("Sxx", "Syx", "Syy")}
+    exact.walk(encoder, learner.predictor, learner.objective, stacked, learner.configure_optimizers(100_000), 100_000)
+    W, end = (encoder.layers[1] @ encoder.layers[0]).detach()[0], Whitened(m).jepa(6, 2).encoder
+    torch.testing.assert_close(W.mT @ W, end.mT @ end, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("objective", ["jepa", "mae"])
@@ -126,7 +165,7 @@ def test_the_distractors_share_is_its_variance_over_that_of_the_features():
     D = torch.tensor([[0.0], [1.0]])
     gain = torch.tensor([0.9, 0.4]) ** 4  # squared, at depth 2
     variance = gain * torch.tensor([1 / 0.9, 4 / 0.4])
-    assert end.share(data.Sxx, D, 10**0.5) == pytest.approx(float(variance[1] / variance.sum()), rel=1e-6)
+    assert share(end.encoder, data.Sxx, D, 10**0.5) == pytest.approx(float(variance[1] / variance.sum()), rel=1e-6)
 
 
 def test_what_is_never_learned_takes_for_ever():
@@ -150,7 +189,7 @@ def test_lambda_and_rho_of_planted_data_are_recovered(d):
     python -m pytest -m slow tests/study/test_forecast_end_state.py"""
     data = planted(d)
     x, y = data.sample(0, 50_000)
-    blocks = Blocks.of_pairs(x[0], y[0])
+    blocks = Blocks.of_pairs(x[0], y[0]).settled()
     end = Whitened(blocks.moments()).jepa(8, 1)
     found = estimated(blocks, end)
     lam, rho = data.lam_SD[0, :8], data.rho_SD[0, :8]
@@ -166,7 +205,7 @@ def test_lambda_and_rho_of_planted_data_are_recovered(d):
 def test_a_rho_that_only_chance_made_is_not_believed():
     """300 pairs of 100 independent numbers: the highest rho looks like .7."""
     x, y = (torch.randn(300, 100, generator=torch.Generator().manual_seed(i), dtype=torch.float64) for i in range(2))
-    blocks = Blocks.of_pairs(x, y)
+    blocks = Blocks.of_pairs(x, y).settled()
     end = Whitened(blocks.moments()).jepa(5, 1)
     assert end.features.rho[0] > 0.5
     found = estimated(blocks, end)
@@ -176,7 +215,7 @@ def test_a_rho_that_only_chance_made_is_not_believed():
 def test_rho_along_a_direction_is_the_quotient_of_moments():
     m = noncommuting()
     v = torch.randn(6, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    lam, rho = quotient(m, v)
+    lam, rho = quotient(m, v, v)
     w = v[:, 0].numpy()
     assert float(rho[0]) == pytest.approx(w @ m.Syx.numpy() @ w / (w @ m.Sxx.numpy() @ w))
     assert float(lam[0]) == pytest.approx(w @ m.Syx.numpy() @ w / (w @ w))
@@ -192,8 +231,23 @@ def test_rho_of_a_recording_is_that_of_its_process(tmp_path):
     np.save(tmp_path / "x.npy", x.astype(np.float32))
     data = SourcePairs(Arrays(tmp_path / "x.npy", window=1, step=1), White(0.0), Lag(1), count=50_000)
     data.setup()
-    blocks = Blocks.streamed(data)
+    blocks = Blocks.streamed(data).settled()
     found = estimated(blocks, Whitened(blocks.moments()).jepa(4, 1))
     expected = np.sort(gamma * s / (s + n))[::-1]
     np.testing.assert_allclose(found.rho, expected, rtol=0.05)
     assert np.mean((found.rho_low.numpy() <= expected) & (expected <= found.rho_high.numpy())) >= 0.75
+
+
+def test_rho_of_an_oscillation_is_its_modulus(tmp_path):
+    """z' = 0.9 R z + innovation, R a turn by 2.0, beside z' = 0.5 z + innovation."""
+    T, turn = 60_000, 0.9 * np.exp(2j)
+    draw = np.random.default_rng(0)
+    z = scipy.signal.lfilter([1], [1, -turn], draw.normal(size=(T, 2)) @ [1, 1j] * (1 - 0.81) ** 0.5)
+    slow = scipy.signal.lfilter([1], [1, -0.5], draw.normal(size=T) * 0.75**0.5)
+    np.save(tmp_path / "x.npy", np.stack([z.real, z.imag, slow], 1).astype(np.float32))
+    data = SourcePairs(Arrays(tmp_path / "x.npy", window=1, step=1), White(0.0), Lag(1), count=50_000)
+    data.setup()
+    blocks = Blocks.streamed(data).settled()
+    found, expected = estimated(blocks, Whitened(blocks.moments()).jepa(3, 1)), np.array([0.9, 0.9, 0.5])
+    np.testing.assert_allclose(found.rho, expected, rtol=0.03)
+    assert ((found.rho_low.numpy() <= expected) & (expected <= found.rho_high.numpy())).mean() >= 0.6

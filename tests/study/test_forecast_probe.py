@@ -7,7 +7,7 @@ from lightning import Trainer
 from noisy import noisy
 
 from models import MLP, Learner, StopGradient
-from study.forecast.end_state import Whitened
+from study.forecast.end_state import Whitened, share
 from study.forecast.moments import Blocks
 from study.forecast.probe import ProbeForecast, bootstrapped, random_projection
 from study.observers import Probe
@@ -49,8 +49,8 @@ def test_jepas_end_state_is_read_better_than_maes_under_a_strong_distractor(data
         gap, low, high = jepa.ahead_of(mae)
         assert gap == pytest.approx(jepa.accuracy - mae.accuracy) and 0.05 < low < gap < high
     D, A = data.directions()["distractor"]
-    assert moments.jepa(16, 3).share(moments.moments.Sxx, D[0], A) < 0.05
-    assert moments.mae(16, 3).share(moments.moments.Sxx, D[0], A) > 0.5
+    assert share(moments.jepa(16, 3).encoder, moments.moments.Sxx, D[0], A) < 0.05
+    assert share(moments.mae(16, 3).encoder, moments.moments.Sxx, D[0], A) > 0.5
 
 
 def test_probes_together_are_those_alone(data, forecast):

@@ -6,7 +6,7 @@ from noisy import noisy
 
 from datamodules import GaussianPairs, Moments
 from study.forecast import timed
-from study.forecast.end_state import Whitened
+from study.forecast.end_state import Whitened, share
 from study.forecast.minibatches import Minibatches
 from study.forecast.moments import Blocks
 from study.forecast.probe import ProbeForecast
@@ -47,7 +47,7 @@ def test_long_training_reaches_the_end_state(objective):
     D = torch.eye(6)[:, :1]
     curve = timed.forecast(objective, moments.moments, end, QUICK, known=(D, 1.0))
     assert curve.points[0].reached < 0.9 < 0.999 < curve.last.reached
-    assert curve.last.share == pytest.approx(end.share(moments.moments.Sxx, D, 1.0), rel=0.02)
+    assert curve.last.share == pytest.approx(share(end.encoder, moments.moments.Sxx, D, 1.0), rel=0.02)
     assert curve.rate == 0.05  # the largest, without labels
 
 
@@ -86,7 +86,7 @@ def test_at_high_gamma_a_finite_training_is_far_from_the_end_state():
     D, A = data.directions()["distractor"]
     short = Training(rates=(3e-5, 1e-4), updates=300)
     curve = timed.forecast("jepa", moments.moments, end, short, probe, (D[0], A))
-    assert end.share(moments.moments.Sxx, D[0], A) < 0.05 < 0.8 < curve.last.share
+    assert share(end.encoder, moments.moments.Sxx, D[0], A) < 0.05 < 0.8 < curve.last.share
     assert [p.update for p in curve.points] == short.points()
     assert all(len(p.probes) == 1 for p in curve.points)
     assert probe.of({"end": end.encoder})[0].accuracy > curve.last.probes[0].accuracy + 0.05
