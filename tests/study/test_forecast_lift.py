@@ -120,6 +120,13 @@ def test_what_cannot_be_lifted_or_trained_is_refused_in_one_line(options, line):
     assert "\n" not in str(refused.value)
 
 
+def test_weights_that_cannot_be_fetched_are_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match="resnet18: its weights cannot be fetched .*; give a network whose weights are here"):
+        networks.pretrained("resnet18", [3, 8, 8])
+
+
 def test_without_labels_nothing_is_lifted(tmp_path):
     path = tmp_path / "x.npy"
     np.save(path, np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32))

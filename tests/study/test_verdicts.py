@@ -112,7 +112,7 @@ def test_other_conditions_make_measurements_that_nothing_counts(runs, execution,
     execution(runs, 0, early=10.0, eps=2e-3)
     assert cli.main(["claims", "--out", str(runs)]) == 0
     text = capsys.readouterr().out
-    assert "flips with eps = 0.002: measurements" in text and "0 of 0 claims hold" in text and "3 measurements" in text
+    assert "flips with eps = 0.002: measurements" in text and "claims hold" not in text and "3 measurements" in text
     assert cli.main(["report", "--out", str(runs)]) == 0
     assert "Measurements only: eps = 0.002 leaves the conditions" in page.place(runs).read_text()
 
