@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
 FIRST = 6  # features of the learning order that are named
+OPPOSITE = 0.1  # modulus of a negative rho that is spoken of, where it is above that of a feature
 
 
 def points(gap: tuple[float, float, float]) -> str:
@@ -254,7 +255,7 @@ def spectrum(
     features = ends["jepa"].features
     learned = {"jepa": times(features, "jepa", depth, eps), "mae": times(features, "mae", depth, eps)}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
-    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, mask, behind))
+    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, float(features.rho[-1]), mask, behind))
     return Forecast(
         estimated(blocks, ends["jepa"]),
         ends,
@@ -311,8 +312,8 @@ def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
     return made
 
 
-def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None, behind: Lifted | None) -> list[str]:
-    """What of these pairs is regularised, left out or only approximately so."""
+def _limits(data: SourcePairs, whitened: Whitened, least: float, mask: Mask | None, behind: Lifted | None) -> list[str]:
+    """What of these pairs is regularised, left out or only approximately so; `least` is the lowest rho of the features."""
     d, made = data.inputs, []
     if data.classes is None or data.classes < 2:
         what = "no labels" if data.classes is None else "labels of one class"
@@ -323,6 +324,11 @@ def _limits(data: SourcePairs, whitened: Whitened, mask: Mask | None, behind: Li
         made.append(
             f"the cross-covariance is not symmetric ({whitened.asymmetry:.0%} of its norm is not): some features turn between x and y, such as "
             "oscillations; their rho is a modulus, which networks find from random weights"
+        )
+    elif (lowest := whitened.lowest) < -max(OPPOSITE, least):
+        made.append(
+            f"some features are predicted with the opposite sign (rho down to {lowest:.2f}): a network whose predictor starts at random can "
+            "learn them, and this forecast, of predictors that start as the identity, leaves them out"
         )
     if mask is not None and data.classes is not None:
         made.append("probes read whole samples, while a network that is trained has seen masked ones")

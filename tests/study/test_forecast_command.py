@@ -37,6 +37,8 @@ def place(tmp_path_factory):
     np.save(root / "series.npy", (draw.normal(size=(6000, 2)).cumsum(0) / 30).astype(np.float32))
     turned = scipy.signal.lfilter([1], [1, -0.95 * np.exp(0.3j)], draw.normal(size=(6000, 2)) @ [1, 1j])
     np.save(root / "turning.npy", np.stack([turned.real, turned.imag], 1).astype(np.float32))
+    opposite = [scipy.signal.lfilter([1], [1, -g], draw.normal(size=6000)) for g in (-0.8, 0.9, 0.3, 0.2)]
+    np.save(root / "alternating.npy", np.stack(opposite, 1).astype(np.float32))
     broken = x.copy()
     broken[5, 2] = np.nan
     np.save(root / "nan.npy", broken.astype(np.float32))
@@ -133,6 +135,7 @@ def test_what_cannot_be_forecast_is_refused_in_one_line(place, study, arguments,
     [
         ("one.npz", {}, "labels of one class"),
         ("turning.npy", {"pairing": "lag", "window": 4, "step": 4}, "some features turn between x and y"),
+        ("alternating.npy", {"pairing": "lag", "window": 1, "step": 1}, "predicted with the opposite sign (rho down to -0.8"),
         ("pictures.npz", {"pairing": "mask"}, "probes read whole samples"),
     ],
 )

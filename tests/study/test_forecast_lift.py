@@ -123,7 +123,7 @@ def test_what_cannot_be_lifted_or_trained_is_refused_in_one_line(options, line):
 def test_weights_that_cannot_be_fetched_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ValueError, match="resnet18: its weights cannot be fetched .*; give a network whose weights are here"):
+    with pytest.raises(ValueError, match=r"resnet18: its weights cannot be fetched .*; give a network whose weights are here"):
         networks.pretrained("resnet18", [3, 8, 8])
 
 
