@@ -264,6 +264,13 @@ class SourcePairs(Pairs):
         of the order of the pairs, which holds the classes in their proportions."""
         return list(self._chosen["train"].stretches().tensor_split(count))
 
+    def continuity(self) -> float:
+        """Correlation of training samples with the next as they lie, over some of them: 0 where they are independent, near 1 along a
+        recording."""
+        some = next(self._chosen["train"].samples()).flatten(1).double()
+        some = some - some.mean(0)
+        return float((some[1:] * some[:-1]).sum() / some.square().sum())
+
     def parts(self, block: Int[Tensor, "n"] | None = None) -> Iterator[tuple[Float[Tensor, "_ d"], Float[Tensor, "_ d"]]]:
         """The clean samples of the training pairs of a block, or of all, few at a time; x and y are the same memory where they are the
         same."""

@@ -20,6 +20,7 @@ from study.theory import exact
 from study.theory.flow import Objective, fixed_point
 
 VARIES = 1e-9  # of the largest eigenvalue of Sxx: below, a direction is taken for constant
+LEAST = 1e-12  # rho, in place of one that is not positive
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part counts
 SEARCHED = 1024  # dimensions up to which features that turn are looked for: beyond, it takes minutes
 
@@ -167,18 +168,13 @@ def root(Sxx: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:
     return vectors[:, kept] / values[kept].sqrt()
 
 
-def times(features: Strongest, objective: Objective, depth: int, eps: float, fraction: float = 0.5) -> NDArray[np.float64]:
-    """Exact single-mode time, learning rate x updates, at which each gain is the fraction of its end: 0 where the initial weights,
-    of gain eps, have that already, infinite where it is never learned (rho not positive)."""
+def times(features: Strongest, objective: Objective, depth: int, eps: float) -> NDArray[np.float64]:
+    """Exact single-mode time, learning rate x updates, at which each gain has come half of its way from the initial eps to its end:
+    infinite where it does not grow, as its end is lower than that or its rho not positive."""
     lam, rho = (v.cpu().numpy() for v in (features.lam, features.rho))
+    end = np.where((lam > 0) & (rho > 0), fixed_point(objective, rho.clip(min=LEAST), depth), 0.0)
+    grows = end > eps
+    half = (1 + eps / end[grows]) / 2
     found = np.full(len(lam), np.inf)
-    grows = (lam > 0) & (rho > 0)
-    lam, rho = lam[grows], rho[grows]
-    started = eps >= fraction * fixed_point(objective, rho, depth)
-    found[grows] = np.where(started, 0.0, exact.critical_time(objective, lam, rho, depth, eps, fraction))
+    found[grows] = exact.critical_time(objective, lam[grows], rho[grows], depth, eps, half)
     return found
-
-
-def brought(times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which features training brings: in finite time, and not had from the start."""
-    return np.isfinite(times) & (times > 0)

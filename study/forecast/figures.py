@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from study.figures.style import COLOURS, few_ticks, tidy
-from study.forecast.end_state import brought
 
 if TYPE_CHECKING:
     from study.forecast.forecast import Forecast
@@ -94,9 +93,9 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
     """In units of each objective's first feature: rates differ, the order does not."""
     e = found.estimate
     lam, rho = e.lam.numpy(), e.rho.numpy()
-    first = {name: min(found.times[name][brought(found.times[name])], default=1.0) for name in COLOURS}
-    relative = {name: found.times[name] / first[name] for name in COLOURS}
-    finite = np.concatenate([times[brought(times)] for times in relative.values()])
+    relative = {name: found.times[name][: len(rho)] for name in COLOURS}
+    relative = {name: times / min(times[np.isfinite(times)], default=1.0) for name, times in relative.items()}
+    finite = np.concatenate([times[np.isfinite(times)] for times in relative.values()])
     norm = LogNorm(1, max(1.01, float(finite.max()) if finite.size else 10.0))
     for name, axes in zip(COLOURS, panels, strict=True):
         _plane(axes, lam, rho, relative[name], norm)
@@ -109,14 +108,12 @@ def _planes(found: "Forecast", panels: Sequence[Axes]) -> None:
 
 
 def _plane(axes: Axes, lam: NDArray, rho: NDArray, times: NDArray, norm: LogNorm) -> None:
-    learned = brought(times)
+    learned = np.isfinite(times)
     axes.scatter(
         lam[learned], rho[learned], c=times[learned], norm=norm, cmap="viridis_r", s=26, edgecolors="black", linewidths=0.3
     )
-    for apart, marker, label in ((times == 0, "s", "initial weights have it"), (np.isinf(times), "x", "never learned")):
-        if apart.any():
-            axes.scatter(lam[apart], rho[apart], c=GREY, marker=marker, s=18, linewidths=0.8, label=label)
     if not learned.all():
+        axes.scatter(lam[~learned], rho[~learned], c=GREY, marker="x", s=18, linewidths=0.8, label="not learned")
         axes.legend(frameon=False, fontsize=8)
     if (lam > 0).all():
         axes.set_xscale("log")

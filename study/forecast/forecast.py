@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules import Moments, SourcePairs
+from datamodules.pairings import Same
 from models import Encoder
 from study.choices import NUMBERS
 from study.forecast import timed
 from study.forecast.change import Cell, changed
-from study.forecast.end_state import ASYMMETRY, SEARCHED, EndState, Whitened, brought, share, times
+from study.forecast.end_state import ASYMMETRY, SEARCHED, EndState, Whitened, share, times
 from study.forecast.estimate import Estimate, estimated
 from study.forecast.lift import Lifted, lifted
 from study.forecast.masks import Mask
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
 FIRST = 6  # features of the learning order that are named
+ALIKE = 0.8  # correlation with the next sample, from which on samples are taken for a recording's
 OPPOSITE = 0.1  # modulus of a negative rho that is spoken of, where it is above that of a feature
 
 
@@ -67,7 +69,9 @@ class Forecast:
 
     estimate: Estimate
     ends: dict[str, EndState]  # jepa, mae
-    times: dict[str, NDArray[np.float64]]  # of the same features under either objective: study.forecast.end_state.times
+    times: dict[
+        str, NDArray[np.float64]
+    ]  # of these and of more, by falling rho, under either objective: study.forecast.end_state.times
     rows: list[Row]  # by rising number of labels; none without labels
     shares: dict[str, float]  # of the distractor, of either objective, where its directions are known
     curves: dict[str, timed.Curve] = field(default_factory=dict)  # where a training was given
@@ -88,12 +92,12 @@ class Forecast:
     @property
     def sentences(self) -> list[str]:
         """The answer in plain words, and what it does not cover."""
-        e, k = self.estimate, len(self.estimate.rho)
+        e, k, top = self.estimate, len(self.estimate.rho), int(self.estimate.rho.argmax())
         first = [*[self.about] * bool(self.about), *self.cautions]
         made = [" ".join(first)] * bool(first)
         made.append(
-            f"The {k} most predictable features have rho from {float(e.rho[0]):.3f} (95 %: {float(e.rho_low[0]):.3f} to "
-            f"{float(e.rho_high[0]):.3f}) down to {float(e.rho[-1]):.3f}, of which {float(e.optimism.mean()):.3f} was taken off on average "
+            f"The {k} most predictable features have rho from {float(e.rho[top]):.3f} (95 %: {float(e.rho_low[top]):.3f} to "
+            f"{float(e.rho_high[top]):.3f}) down to {float(e.rho.min()):.3f}, of which {float(e.optimism.mean()):.3f} was taken off on average "
             "as they were chosen on the samples that they are measured on."
         )
         made += [self._said(row) for row in self.rows[-1:] + self.rows[:1] * (len(self.rows) > 1)]
@@ -105,19 +109,24 @@ class Forecast:
 
     @property
     def agreement(self) -> float | None:
-        """Rank correlation of the times at which JEPA and MAE learn these features; none of fewer than three that training brings both."""
+        """Rank correlation of the times at which JEPA and MAE learn features that one of them learns; none of fewer than three."""
         jepa, mae = self.times["jepa"], self.times["mae"]
-        both = brought(jepa) & brought(mae)
-        return float(rank_correlation(jepa[both], mae[both])) if both.sum() > 2 else None
+        some = np.isfinite(jepa) | np.isfinite(mae)
+        return float(rank_correlation(jepa[some], mae[some])) if some.sum() > 2 else None
 
     def _order(self) -> str:
         """Which features either objective learns first, by their numbers in the order of rho."""
         first = []
         for name, learned in self.times.items():
-            order = [str(i + 1) for i in np.argsort(learned, kind="stable") if brought(learned)[i]]
+            order = [str(i + 1) for i in np.argsort(learned, kind="stable") if np.isfinite(learned[i])]
             first.append(f"{name.upper()} {', '.join(order[:FIRST]) or 'none'}")
-        agreement = "" if self.agreement is None else f"; their orders agree with a rank correlation of {self.agreement:.2f}"
-        return f"Numbered by rho, the first features that training brings are: {'; '.join(first)}{agreement}."
+        count = len(self.times["jepa"])
+        agreement = (
+            ""
+            if self.agreement is None
+            else f"; over all that either learns their orders agree with a rank correlation of {self.agreement:.2f}"
+        )
+        return f"Of {count:,} features, numbered by rho, those learned first are: {'; '.join(first)}{agreement}."
 
     def _when(self) -> list[str]:
         """After how long a training this is, and the end of long training beside it."""
@@ -164,6 +173,9 @@ class Forecast:
             "cannot tell": "JEPA and MAE cannot be told apart",
             "neither": "Neither can be told to be worth training: raw inputs or principal components do as well within the intervals",
         }[row.verdict()]
+        low, high = row.gap()[1:]
+        if row.verdict() == "neither" and not low <= 0 <= high:
+            lead += f"; of the two {'JEPA' if low > 0 else 'MAE'} is ahead"
         return (
             f"With {row.labels:,} labels a linear probe would read JEPA {at['jepa']} %, MAE {at['mae']} %, raw inputs {at['raw']} %, as many "
             f"principal components {at['pca']} %, random projections {at['random']} %. {lead} (JEPA - MAE {points(row.gap())})."
@@ -174,7 +186,9 @@ class Forecast:
         e = self.estimate
         return {
             **{name: getattr(e, name).tolist() for name in ("lam", "rho", "rho_low", "rho_high")},
-            "times": {name: [t if math.isfinite(t) else None for t in of.tolist()] for name, of in self.times.items()},
+            "times": {
+                name: [t if math.isfinite(t) else None for t in of.tolist()[: len(e.rho)]] for name, of in self.times.items()
+            },
             "probe": [
                 {"labels": row.labels, **{name: row.probes[name].accuracy for name in ("jepa", "mae", "raw")}}
                 for row in self.rows
@@ -253,7 +267,10 @@ def spectrum(
     if distractor is not None:
         shares |= {n: share(encoders[n], moments.moments.Sxx, *distractor) for n in OBJECTIVES}
     features = ends["jepa"].features
-    learned = {"jepa": times(features, "jepa", depth, eps), "mae": times(features, "mae", depth, eps)}
+    ordered = (
+        moments.jepa(moments.rank, depth).features if moments.rank <= SEARCHED else features
+    )  # MAE's first can be the last here
+    learned = {"jepa": times(ordered, "jepa", depth, eps), "mae": times(ordered, "mae", depth, eps)}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
     cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, float(features.rho[-1]), mask, behind))
     return Forecast(
@@ -302,6 +319,11 @@ def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
         made.append(
             f"Caution: {count:,.0f} pairs are few for {data.inputs:,} inputs. Much of what JEPA takes for predictable is then chance, and its "
             f"directions, their order and its probe are uncertain beyond the intervals; give more samples or {smaller}."
+        )
+    if len(shape) == 1 and isinstance(data.pairing, Same) and (alike := data.continuity()) > ALIKE:
+        made.append(
+            f"Caution: samples are like the next (correlation {alike:.2f}), as those of a recording are, and are taken for independent ones; give "
+            "--pairing lag and a --window for windows of it."
         )
     if whitened.asymmetry > ASYMMETRY and not whitened.turns:
         made.append(

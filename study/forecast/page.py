@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from study.files import strict_json, write
 from study.forecast import figures
-from study.forecast.end_state import brought
 from study.forecast.forecast import Forecast
 
 HEADLINES = {
@@ -57,6 +57,7 @@ def rendered(found: Forecast, command: str) -> str:
         timed=bool(found.curves),
         order=order(found),
         k=len(found.estimate.rho),
+        ordered=len(found.times["jepa"]),
         grid=_grid(found),
         lifted=found.lifted,
     )
@@ -85,10 +86,8 @@ def order(found: Forecast) -> list[dict[str, Any]]:
 
 
 def _place(times: NDArray, i: int) -> str:
-    """Of feature i among those that training brings; or why it has none."""
-    if not brought(times)[i]:
-        return "never" if times[i] else "from the start"
-    return str(1 + int((brought(times) & (times < times[i])).sum()))
+    """Of feature i among those that are learned."""
+    return str(1 + int((times < times[i]).sum())) if np.isfinite(times[i]) else "never"
 
 
 def _grid(found: Forecast) -> dict[str, Any] | None:

@@ -35,6 +35,8 @@ def found(compared: Comparison, claims: Sequence[Claim]) -> str:
             f"; of its features a linear probe reads {by['JEPA'].mean():.1f} % of the test images after JEPA and {by['MAE'].mean():.1f} % "
             f"after MAE, {mean:+.1f} points ({reach})"
         )
+        if low <= 0 <= high:
+            text += ", which does not tell them apart"
     return f"{text}. {judged(claims)}"
 
 

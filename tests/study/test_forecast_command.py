@@ -154,11 +154,25 @@ def test_windows_that_overlap_are_named_with_the_lag_at_which_they_do_not(place)
     assert "in common" not in spectrum(place / "series.npy", **options, lag=4).sentences[0]
 
 
+def test_a_recording_that_is_taken_for_vectors_is_noticed(place):
+    assert "Caution: samples are like the next" in spectrum(place / "series.npy", k=1, updates=0).sentences[0]
+    assert "Caution" not in spectrum(place / "vectors.npy", **QUICK).sentences[0]
+
+
 def test_without_labels_the_order_is_the_answer(place):
     found = spectrum(place / "series.npy", pairing="lag", window=8, k=6, updates=0)
-    said = next(sentence for sentence in found.sentences if sentence.startswith("Numbered by rho"))
-    order = [str(i + 1) for i in np.argsort(found.times["jepa"]) if 0 < found.times["jepa"][i] < np.inf]
+    said = next(sentence for sentence in found.sentences if sentence.startswith("Of 16 features, numbered by rho"))
+    order = [str(i + 1) for i in np.argsort(found.times["jepa"]) if found.times["jepa"][i] < np.inf]
     assert f"JEPA {', '.join(order[:6])}; MAE" in said
+
+
+def test_the_order_names_the_distractor_that_mae_learns_first_though_its_rho_is_low():
+    """Of 10 directions of rho 0.4 far above the images'; JEPA starts with the highest rho."""
+    found = spectrum("builtin", size=8, count=3000, directions=10, k=16, updates=0)
+    first = {name: np.argsort(times, kind="stable")[:10] for name, times in found.times.items()}
+    assert len(found.times["mae"]) == 192 and (first["mae"] >= 16).sum() > 5 and (first["jepa"] < 32).all()
+    assert found.agreement < 0.8
+    assert len(found.as_json()["times"]["mae"]) == 16
 
 
 def test_dimensions_that_never_vary_are_counted(tmp_path):
