@@ -78,11 +78,11 @@ def launcher_of(name: str, splitting: bool, cluster: Cluster) -> "Launcher":
 def run(
     wanted: list[tuple[type[Experiment], dict[str, Any]]], out: Path, device: str, launcher: "Launcher", logging: dict[str, Any]
 ) -> None:
-    """Run experiments, logged so, then write claims and page from all that is under `out`."""
+    """Run experiments, logged so, then write claims and page from all that is under `out`, and print the claims of these."""
     from study.console import Console
     from study.launch import store
     from study.launch.launcher import perform
-    from study.report import board, page
+    from study.report import board, page, summary
 
     console = Console()
     device, done = launcher.device(device), set()
@@ -90,7 +90,7 @@ def run(
         experiment = kind(**options, device=device)
         perform(experiment, launcher, out, given(), console, logging)
         done.add(store.place(experiment, out))
-    found, made = page.publish(out)
-    print_claims(made)
-    board.write_figures([record for record in found if record.path in done], out)
+    records = [record for record in page.publish(out)[0] if record.path in done]
+    print_claims(summary.claims(records))
+    board.write_figures(records, out)
     console.print(f"page: {page.place(out)}")

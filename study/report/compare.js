@@ -21,7 +21,8 @@ function compareRuns(section) {
   const able = runs.findIndex(run => over(run).includes(metric.value) && !run.role.startsWith("tune-"));
   const other = runs.findIndex((run, i) => i > able && over(run).includes(metric.value) && !run.role.startsWith("tune-"));
   options(a, names, able); options(b, names, other < 0 ? able : other);
-  const count = Math.max(...runs.map(run => Math.max(0, ...Object.values(run.metrics).map(m => m.values.length))));
+  const trained = runs.filter(run => !run.role.startsWith("tune-"));  // whose networks are seeds, and not rates
+  const count = Math.max(...(trained.length ? trained : runs).map(run => Math.max(0, ...Object.values(run.metrics).map(m => m.values.length))));
   for (let i = 0; i < count; i++) seeds.append(make("label", {}, make("input", { type: "checkbox", checked: "", value: i }), ` ${i + 1}`));
 
   function draw() {

@@ -42,7 +42,7 @@ def test_half_of_the_way_is_interpolated_and_never_reached_by_what_shrinks():
     np.testing.assert_array_equal(half_way(gain), [[2.0, np.inf]])
 
 
-def test_networks_and_forecasts_are_compared_on_the_page(tmp_path):
+def test_networks_and_forecasts_are_compared_on_the_page_and_a_run_prints_its_own_claims(tmp_path, capsys):
     options = [
         "--size",
         "4",
@@ -66,6 +66,10 @@ def test_networks_and_forecasts_are_compared_on_the_page(tmp_path):
     assert {c["verdict"] for c in claims} == {"measurement"}
     page = (tmp_path / "report" / "experiments" / "learning_curves.html").read_text()
     assert "flow-48" in page and "seconds per data set" in page and page.count("<svg") == 1
+    capsys.readouterr()
+    assert cli.main(["run", "learning_curves", *options[:-1], "5", "--out", str(tmp_path), "--device", "cpu"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("predicted") == 6 and "6 measurements under other conditions" in said
 
 
 @pytest.mark.parametrize("name", ["pixels", "networks", "forecast", "lift", "learning_curves"])
