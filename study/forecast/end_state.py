@@ -80,7 +80,11 @@ class Whitened:
         """
         self._check(k)
         cross_rr = self.root_dr.mT @ self.cross_dr
-        vectors, turned = turning(cross_rr, k) if self.turns else (leading((cross_rr + cross_rr.mT) / 2, k)[1], None)
+        if self.turns:
+            vectors, turned = turning(cross_rr, k)
+        else:
+            cross_rr = (cross_rr + cross_rr.mT).div_(2)  # in its place, as each of these can take a tenth of a gigabyte
+            vectors = turned = leading(cross_rr, k)[1]
         features, turned = self._features(vectors, turned)
         return EndState(features, (features.directions * features.rho.clamp(min=0) ** depth).mT.contiguous(), turned)
 
@@ -91,7 +95,7 @@ class Whitened:
             ValueError: k is beyond the rank.
         """
         vectors, encoder = self.regression(self.moments.Syx, k, depth)
-        features, turned = self._features(vectors)
+        features, turned = self._features(vectors, vectors)
         return EndState(features, encoder, turned)
 
     def regression(self, Syx: Float[Tensor, "p d"], k: int, depth: int) -> tuple[Float[Tensor, "r k"], Float[Tensor, "k d"]]:
@@ -117,12 +121,9 @@ class Whitened:
                 f"k must be from 1 to {self.rank}, the directions in which x varies (of {len(self.root_dr)} inputs), found {k}"
             )
 
-    def _features(
-        self, vectors: Float[Tensor, "r k"], turned: Float[Tensor, "r k"] | None = None
-    ) -> tuple[Strongest, Float[Tensor, "d k"]]:
+    def _features(self, vectors: Float[Tensor, "r k"], turned: Float[Tensor, "r k"]) -> tuple[Strongest, Float[Tensor, "d k"]]:
         directions = self.root_dr @ vectors
         size = directions.norm(dim=0)
-        turned = vectors if turned is None else turned
         rho = ((self.cross_dr.mT @ directions) * turned).sum(0)
         return Strongest(rho / size**2, rho, directions / size), self.root_dr @ turned / size
 
