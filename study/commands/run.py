@@ -90,7 +90,7 @@ def run(
         experiment = kind(**options, device=device)
         perform(experiment, launcher, out, given(), console, logging)
         done.add(store.place(experiment, out))
-    records = [record for record in page.publish(out)[0] if record.path in done]
+    records = [record for record in page.publish(out) if record.path in done]
     print_claims(summary.claims(records))
     board.write_figures(records, out)
     console.print(f"page: {page.place(out)}")

@@ -51,4 +51,6 @@ def counted(verdicts: Iterable[str]) -> str:
         f"{found[HOLDS]:,} of {found.total():,} claims hold, {found[REFUTED]:,} refuted, {found[INCONCLUSIVE]:,} inconclusive"
     )
     others = f"{measurements:,} measurement{'s' * (measurements != 1)} under other conditions"
-    return "; ".join([judged] * bool(found or not measurements) + [others] * bool(measurements))
+    if not measurements:
+        return judged
+    return f"{judged}; {others}" if found else others

@@ -65,12 +65,6 @@ class Whitened:
         """Syx R."""
         return self.moments.Syx @ self.root_dr
 
-    @property
-    def lowest(self) -> float:
-        """The lowest rho of the symmetric part; 0 where these would take minutes."""
-        cross_rr = self.root_dr.mT @ self.cross_dr
-        return float(torch.linalg.eigvalsh((cross_rr + cross_rr.mT) / 2)[0]) if self.rank <= SEARCHED else 0.0
-
     def jepa(self, k: int, depth: int) -> EndState:
         """The k highest rho of Syx v = rho Sxx v, each with the gain rho^L (0 where rho is not positive). Where Syx is not symmetric, the
         k of highest modulus of Sxy v = rho Sxx v, which are planes that turn where rho is complex.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -69,9 +70,7 @@ class Forecast:
 
     estimate: Estimate
     ends: dict[str, EndState]  # jepa, mae
-    times: dict[
-        str, NDArray[np.float64]
-    ]  # of these and of more, by falling rho, under either objective: study.forecast.end_state.times
+    times: dict[str, NDArray[np.float64]]  # end_state.times of these features, then of those of lower rho
     rows: list[Row]  # by rising number of labels; none without labels
     shares: dict[str, float]  # of the distractor, of either objective, where its directions are known
     curves: dict[str, timed.Curve] = field(default_factory=dict)  # where a training was given
@@ -120,13 +119,10 @@ class Forecast:
         for name, learned in self.times.items():
             order = [str(i + 1) for i in np.argsort(learned, kind="stable") if np.isfinite(learned[i])]
             first.append(f"{name.upper()} {', '.join(order[:FIRST]) or 'none'}")
-        count = len(self.times["jepa"])
-        agreement = (
-            ""
-            if self.agreement is None
-            else f"; over all that either learns their orders agree with a rank correlation of {self.agreement:.2f}"
-        )
-        return f"Of {count:,} features, numbered by rho, those learned first are: {'; '.join(first)}{agreement}."
+        said = f"Of {len(self.times['jepa']):,} features, numbered by rho, those learned first are: {'; '.join(first)}"
+        if self.agreement is not None:
+            said += f"; over all that either learns their orders agree with a rank correlation of {self.agreement:.2f}"
+        return f"{said}."
 
     def _when(self) -> list[str]:
         """After how long a training this is, and the end of long training beside it."""
@@ -241,7 +237,8 @@ def spectrum(
     data.setup()
     _check(data, training, mask, lift is not None, train)
     depth, eps = (depth, eps) if training is None else (training.depth, training.eps)
-    blocks = Blocks.streamed(data, mask=mask).settled()
+    blocks = Blocks.streamed(data, mask=mask)
+    blocks = blocks if data.pairing.symmetric else blocks.settled()
     moments = Whitened(_told_apart(blocks.moments()))
     k = min(64, max(1, moments.rank // 2)) if k is None else k
     ends = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
@@ -266,13 +263,11 @@ def spectrum(
     shares: dict[str, float] = {}
     if distractor is not None:
         shares |= {n: share(encoders[n], moments.moments.Sxx, *distractor) for n in OBJECTIVES}
-    features = ends["jepa"].features
-    ordered = (
-        moments.jepa(moments.rank, depth).features if moments.rank <= SEARCHED else features
-    )  # MAE's first can be the last here
+    # Of all features where that takes seconds, as the first that MAE learns can have the lowest rho.
+    ordered = (moments.jepa(moments.rank, depth) if moments.rank <= SEARCHED else ends["jepa"]).features
     learned = {"jepa": times(ordered, "jepa", depth, eps), "mae": times(ordered, "mae", depth, eps)}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
-    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, float(features.rho[-1]), mask, behind))
+    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, ordered.rho, k, mask, behind))
     return Forecast(
         estimated(blocks, ends["jepa"]),
         ends,
@@ -334,9 +329,11 @@ def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
     return made
 
 
-def _limits(data: SourcePairs, whitened: Whitened, least: float, mask: Mask | None, behind: Lifted | None) -> list[str]:
-    """What of these pairs is regularised, left out or only approximately so; `least` is the lowest rho of the features."""
-    d, made = data.inputs, []
+def _limits(
+    data: SourcePairs, whitened: Whitened, rho: Float[Tensor, "r"], k: int, mask: Mask | None, behind: Lifted | None
+) -> list[str]:
+    """What of these pairs is regularised, left out or only approximately so; `rho` falls, and the first k are of the features."""
+    d, made, lowest = data.inputs, [], float(rho[-1])
     if data.classes is None or data.classes < 2:
         what = "no labels" if data.classes is None else "labels of one class"
         made.append(f"there are {what}, so no probe is forecast, only what is learned and in which order")
@@ -347,7 +344,7 @@ def _limits(data: SourcePairs, whitened: Whitened, least: float, mask: Mask | No
             f"the cross-covariance is not symmetric ({whitened.asymmetry:.0%} of its norm is not): some features turn between x and y, such as "
             "oscillations; their rho is a modulus, which networks find from random weights"
         )
-    elif (lowest := whitened.lowest) < -max(OPPOSITE, least):
+    elif lowest < -max(OPPOSITE, float(rho[k - 1])):
         made.append(
             f"some features are predicted with the opposite sign (rho down to {lowest:.2f}): a network whose predictor starts at random can "
             "learn them, and this forecast, of predictors that start as the identity, leaves them out"

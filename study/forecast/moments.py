@@ -74,7 +74,7 @@ class Blocks:
         """With a symmetric Syx where what is antisymmetric of it is no larger than chance makes it: an F test over blocks in whitened
         coordinates. Of more than SEARCHED inputs as it is."""
         B, d = self.count, len(self.clean[0].Sxx)
-        if d > SEARCHED or all(part.Syx is part.Sxx for part in self.clean):
+        if d > SEARCHED:
             return self
         R = root(union(self.clean).Sxx)
         found = torch.stack([R.mT @ (part.Syx - part.Syx.mT) @ R for part in self.clean])

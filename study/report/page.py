@@ -34,9 +34,9 @@ def place(out: Path, name: str = "") -> Path:
     return Path(out) / "report" / (f"experiments/{name}.html" if name else "index.html")
 
 
-def publish(out: Path) -> tuple[list[Record], list[Claim]]:
+def publish(out: Path) -> list[Record]:
     """Write <out>/claims.json and the page, from all records under `out` as they are while no other process does the same, so
-    that of two at once the later one knows the records of both. Returns records and claims.
+    that of two at once the later one knows the records of both. Returns the records.
 
     Raises:
         ValueError, OSError: as `store.records`, `summarise` and `in_turn`.
@@ -45,9 +45,8 @@ def publish(out: Path) -> tuple[list[Record], list[Claim]]:
         store.records(out)  # where there is nothing, nothing is written
     with in_turn(Path(out) / "claims.lock"):
         records = store.executions(out)
-        claims = render(records, out)
-        store.save_claims(claims, out)
-    return records, claims
+        store.save_claims(render(records, out), out)
+    return records
 
 
 def render(records: list[Record], out: Path) -> list[Claim]:
