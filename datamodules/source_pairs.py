@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules import memory, random
 from datamodules.chosen import Chosen
+from datamodules.masks import Mask
 from datamodules.messages import printable
 from datamodules.moments import Moments
 from datamodules.noise import Noise, White
@@ -35,6 +36,7 @@ class SourcePairs(Pairs):
         source: where the samples come from.
         noise: what is added to them; none leaves them clean.
         pairing: how pairs are made of them; none gives both views the same sample (Same).
+        mask: what x shows and y hides of the noisy samples in training; views for evaluation are whole. None: both show all.
         count: how many pairs of each split to use at most, the classes in their proportions (datamodules.order); a fifth of
             the training samples is the validation split, unless the source has one.
         seeds: one seed for all networks, or one per network: fixes the batches and the noise.
@@ -52,6 +54,7 @@ class SourcePairs(Pairs):
         source: Source,
         noise: Noise | None = None,
         pairing: Pairing | None = None,
+        mask: Mask | None = None,
         count: int = 20_000,
         seeds: list[int] = [0],  # noqa: B006 - LightningCLI shows the default; it is never changed
         batch: int = 128,
@@ -68,6 +71,7 @@ class SourcePairs(Pairs):
         self.source = source
         self.noise = White(0.0) if noise is None else noise
         self.pairing = Same() if pairing is None else pairing
+        self.mask = mask
         self.count, self.seeds, self.sets = count, list(seeds), len(seeds)
         self._chosen: dict[str, Chosen] = {}
         self._device = memory.CPU
@@ -113,12 +117,14 @@ class SourcePairs(Pairs):
         """Make what depends on the shape of samples alone, before they are read.
 
         Raises:
-            ValueError: the source cannot be read, or its samples cannot be paired so or given this noise.
+            ValueError: the source cannot be read, or its samples cannot be paired so, given this noise or masked so.
         """
         shape = self.source.shape
         self.inputs = math.prod(shape)
         self.pairing.attach(shape)
         self.noise.attach(shape, self.seeds)
+        if self.mask is not None:
+            self.mask.attach(shape)
 
     def files(self) -> list[Path]:
         return self.source.files()
@@ -187,6 +193,8 @@ class SourcePairs(Pairs):
         if self._device != device:
             self._device = device
             self.noise.to(device)
+            if self.mask is not None:
+                self.mask.to(device)
             self._mean_d = self._mean_d.to(device)
             for chosen in self._chosen.values():
                 chosen.to(device)
@@ -199,6 +207,8 @@ class SourcePairs(Pairs):
         samples = self._chosen["train"].drawn(keys, following, count, first)
         clean = self.pairing.pair(*self._scaled(samples), self.seeds, update, first)
         x, y = self.noise.views(clean.x.values, clean.y.values, update, first)
+        if self.mask is not None:
+            x, y = self.mask.views(x, y, self.seeds, update, first)
         return Pair(View(x, clean.x.keep), View(y, clean.y.keep))
 
     def _clean(self, split: str, which: Int[Tensor, "*n"] | slice) -> tuple[Float[Tensor, "*n d"], Float[Tensor, "*n d"]]:
@@ -240,19 +250,23 @@ class SourcePairs(Pairs):
         return views.view(-1, *shape) if len(shape) == 3 and shape[0] in (1, 3) else None
 
     def directions(self) -> dict[str, tuple[Float[Tensor, "S d _"], float]]:
-        return self.noise.directions()
+        return {} if self.mask is not None else self.noise.directions()  # what is masked enters by parts
 
     def moments(self) -> list[Moments]:
-        """Moments of the training pairs, one per seed: streamed over the samples, exact in the noise."""
+        """Moments of the training pairs, one per seed: streamed over the samples, exact in the noise and the mask."""
         memory.check(
             f"second moments of {self.inputs:,} inputs for {self.sets:,} seeds",
             8 * self.inputs**2 * (3 * self.sets + 4),
             "give smaller samples, or leave out what needs them, such as Alignment",
         )
-        return self.noise.moments(self.pairing.moments(self.parts(), self.seeds[0]))
+        noisy = self.noise.moments(self.pairing.moments(self.parts(), self.seeds[0]))
+        return noisy if self.mask is None else [self.mask.moments(of) for of in noisy]
 
     def products(self) -> list[Products]:
-        """Products with these moments, or with their symmetric part, streamed in the same way."""
+        """Products with these moments, or with their symmetric part, streamed in the same way; of masked pairs by the matrices, as a mask
+        acts on their entries."""
+        if self.mask is not None:
+            return super().products()
         return [
             Streamed(self.inputs, lambda: self.pairing.drawn(self.parts(), self.seeds[0]), self.noise.of(i))
             for i in range(self.sets)

@@ -22,7 +22,7 @@ class Experiments(Mapping[str, type[Experiment]]):
     """The class of each experiment, imported when it is asked for: who reads results often needs the names alone, and what
     trains networks takes seconds to import."""
 
-    names = (*LINEAR, "pixels", "networks", "forecast", "lift", "learning_curves")
+    names = (*LINEAR, "pixels", "networks", "forecast", "masks", "lift", "learning_curves")
 
     def __getitem__(self, name: str) -> type[Experiment]:
         if name not in self.names:

@@ -40,26 +40,30 @@ LABELS = {"all": TEST, str(FEW): f"{TEST}-{FEW}"}  # the metric of trained netwo
 SHARE = "distractor/share"
 NEAR = 4.0  # points: a cell farther off than this is named
 STRENGTHS, GAMMAS = (2.5, 5.0, 14.0), (0.2, 0.4, 0.8, 0.95, 1.0)
+PATCH = 4  # pixels of the side of what is hidden
 FIELD = 128  # directions of the cells of the phase diagram
 
 
 class Cell(NamedTuple):
-    """A distractor and a pairing."""
+    """A distractor and a pairing, or the share that is hidden of both views."""
 
     kind: Kind
     directions: int
     amplitude: float
     gamma: float
     pairing: Literal["same", "crops"] = "same"
+    hidden: float = 0.0
 
     @property
     def name(self) -> str:
-        return f"{self.kind}-{self.directions}-{self.amplitude:g}-{self.gamma:g}-{self.pairing}"
+        masked = f"-hidden-{self.hidden:g}" if self.hidden else ""
+        return f"{self.kind}-{self.directions}-{self.amplitude:g}-{self.gamma:g}-{self.pairing}{masked}"
 
     @property
     def label(self) -> str:
         crops = ", crops" if self.pairing == "crops" else ""
-        return f"{self.kind}, K {self.directions}, A {self.amplitude:g}, gamma {self.gamma:g}{crops}"
+        masked = f", {self.hidden:.0%} hidden" if self.hidden else ""
+        return f"{self.kind}, K {self.directions}, A {self.amplitude:g}, gamma {self.gamma:g}{crops}{masked}"
 
 
 # What differs most comes first, so that the first few say something; then the plane of amplitude and gamma is filled.
@@ -111,10 +115,11 @@ class Forecast(ImageExperiment):
     cells: int = len(CELLS)
 
     possible: ClassVar[tuple[str, ...]] = tuple(ENCODERS)
+    listed: ClassVar[tuple[Cell, ...]] = CELLS
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("cells", self.cells, least=2, most=len(CELLS))
+        check_count("cells", self.cells, least=2, most=len(self.listed))
         check_count("short", self.short, most=self.updates - 1)
         if not self.networks or not set(self.networks) <= set(self.possible) or len(set(self.networks)) < len(self.networks):
             raise ValueError(f"networks must be of {', '.join(self.possible)}, each once, found {list(self.networks)}")
@@ -133,12 +138,15 @@ class Forecast(ImageExperiment):
 
     @property
     def chosen(self) -> Sequence[Cell]:
-        return CELLS[: self.cells]
+        return self.listed[: self.cells]
 
     def of(self, cell: Cell, seeds: list[int], updates: int) -> dict[str, Any]:
         """The pairs of a cell, as a configuration."""
         pairing = {"class_path": f"datamodules.pairings.{cell.pairing.title()}"}
-        return self.pairs(*cell[:4], pairing, seeds, updates)
+        made = self.pairs(*cell[:4], pairing, seeds, updates)
+        if cell.hidden:
+            made["init_args"]["mask"] = {"class_path": "datamodules.Mask", "init_args": {"patch": PATCH, "ratio": cell.hidden}}
+        return made
 
     @property
     def forecast_rates(self) -> tuple[float, ...]:

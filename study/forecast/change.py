@@ -11,7 +11,6 @@ from datamodules import Moments, SourcePairs
 from datamodules.noise import Distractor
 from datamodules.progress import shown
 from study.forecast.end_state import Whitened
-from study.forecast.masks import Mask
 from study.forecast.probe import ProbeForecast
 
 GAMMAS = (0.2, 0.4, 0.6, 0.8, 0.95)
@@ -30,7 +29,7 @@ class Cell:
     high: float
 
 
-def changed(data: SourcePairs, clean: Moments, k: int, depth: int, mask: Mask | None = None) -> list[Cell]:
+def changed(data: SourcePairs, clean: Moments, k: int, depth: int) -> list[Cell]:
     """One cell for each amplitude and correlation, the amplitude outermost; none where the samples have no labels or the noise no
     distractor.
 
@@ -39,7 +38,6 @@ def changed(data: SourcePairs, clean: Moments, k: int, depth: int, mask: Mask | 
         clean: moments of its clean pairs.
         k: features.
         depth: layers.
-        mask: what is hidden.
     """
     noise = data.noise
     if not isinstance(noise, Distractor) or not noise.amplitude or data.classes is None or data.classes < 2:
@@ -51,7 +49,7 @@ def changed(data: SourcePairs, clean: Moments, k: int, depth: int, mask: Mask | 
         other.noise = Distractor(noise.kind, noise.K, amplitude, gamma, noise.sigma)
         other.noise.attach(data.source.shape, data.seeds)
         noisy = other.noise.moments(clean)[0]
-        moments = Whitened(noisy if mask is None else mask.of(noisy))
+        moments = Whitened(noisy if data.mask is None else data.mask.moments(noisy))
         k_here = min(k, moments.rank)
         encoders = {"jepa": moments.jepa(k_here, depth).encoder, "mae": moments.mae(k_here, depth).encoder}
         jepa, mae = ProbeForecast(other, 0, COUNTS, []).of(encoders)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:  # what computes takes seconds to import, which a help need no
     from datamodules import SourcePairs
     from study.forecast.data import Asked
     from study.forecast.forecast import Forecast
-    from study.forecast.masks import Mask
 
 
 def spectrum(
@@ -98,12 +97,12 @@ def spectrum(
         raise ValueError(f"updates must be 0 or more, found {updates}")
     if depth < 1:
         raise ValueError(f"depth must be at least 1, found {depth}")
-    pairs, mask = asked.pairs(data)
+    pairs = asked.pairs(data)
     eps = 0.6**depth
     training = Training(depth, eps, rates=(), updates=updates, seed=seed) if updates else None
     network = None if lift is None else frozen.named(lift, pairs.source.shape, seed, widths)
-    found = forecast.spectrum(pairs, k, depth, eps, labels, training, mask=mask, change=change, lift=network, train=train)
-    return replace(found, about=described(str(data), pairs, asked, mask))
+    found = forecast.spectrum(pairs, k, depth, eps, labels, training, change=change, lift=network, train=train)
+    return replace(found, about=described(str(data), pairs, asked))
 
 
 def _shared(asked: "Asked") -> str:
@@ -114,7 +113,7 @@ def _shared(asked: "Asked") -> str:
     return f" and has {shared} of them in common with it, which copying predicts, noise too (--lag {apart} for none)"
 
 
-def described(data: str, pairs: "SourcePairs", asked: "Asked", mask: "Mask | None") -> str:
+def described(data: str, pairs: "SourcePairs", asked: "Asked") -> str:
     """Which pairs the forecast is of."""
     from datamodules.messages import printable
     from datamodules.noise import Distractor, White
@@ -123,7 +122,7 @@ def described(data: str, pairs: "SourcePairs", asked: "Asked", mask: "Mask | Non
     how = {
         "noise": "x and y as given" if isinstance(pairs.source, Paired) else "two noisy views of one sample",
         "crop": f"two crops of at least {asked.smallest:.0%} of a picture",
-        "mask": "visible and hidden patches" if mask is None else f"visible patches and {mask.ratio:.0%} hidden ones",
+        "mask": f"visible patches and {asked.ratio:.0%} hidden ones",
         "frames": f"samples of one recording, {asked.lag} apart",
         "lag": f"windows of {asked.window} time steps, of which y starts {asked.after} after x{_shared(asked)}",
         "neighbours": f"neighbouring patches of {math.prod(pairs.source.shape[1:])} pixels",

@@ -8,14 +8,13 @@ from typing import get_args
 
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_magic
 
-from datamodules import SourcePairs
+from datamodules import Mask, SourcePairs
 from datamodules.messages import printable
 from datamodules.noise import Distractor, Noise, White
 from datamodules.pairings import Crops, Lag, Neighbours, Pairing, Same
 from datamodules.sources import Paired, Patches, Source
 from datamodules.sources.torchvision import SIDES
 from study.choices import Kind, Pairings
-from study.forecast.masks import Mask
 from study.sources import made, named, source
 
 BIG = 224  # side to which pictures are reduced for pairs of their patches
@@ -49,8 +48,8 @@ class Asked:
         """Of `lag`, time steps from x to y."""
         return self.lag * (self.step or self.window or 1)
 
-    def pairs(self, data: str | Path) -> tuple[SourcePairs, Mask | None]:
-        """The pairs, not set up, and how they are masked.
+    def pairs(self, data: str | Path) -> SourcePairs:
+        """The pairs, not set up.
 
         Raises:
             ValueError: there are no such data, or no such pairs of them; one line.
@@ -70,9 +69,9 @@ class Asked:
                 pairing = Neighbours(samples.grid)
         if isinstance(samples, Paired):
             pairing = Lag(1)
-        mask = Mask(samples.shape, self.patch or 4, self.ratio) if self.pairing == "mask" else None
+        mask = Mask(self.patch or 4, self.ratio) if self.pairing == "mask" else None
         noise = self._noise(samples.shape, isinstance(samples, Paired))
-        return SourcePairs(samples, noise, pairing, self.count, [self.seed]), mask
+        return SourcePairs(samples, noise, pairing, mask, self.count, [self.seed])
 
     def _unused(self) -> None:
         """Raises ValueError: an option that means nothing for this pairing was given."""

@@ -105,10 +105,6 @@ class Whitened:
         left, size, _ = torch.linalg.svd(self.root_dr @ (vectors * strength.clamp(min=0).sqrt()), full_matrices=False)
         return vectors, (left * size ** (depth / (depth + 1))).mT.contiguous()
 
-    def principal(self, k: int) -> Float[Tensor, "k d"]:
-        """The directions of highest variance, orthonormal."""
-        return leading(self.moments.Sxx, k)[1].mT
-
     def _check(self, k: int) -> None:
         if not 1 <= k <= self.rank:
             raise ValueError(

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,12 +20,12 @@ from study.forecast.change import Cell, changed
 from study.forecast.end_state import ASYMMETRY, SEARCHED, EndState, Whitened, share, times
 from study.forecast.estimate import Estimate, estimated
 from study.forecast.lift import Lifted, lifted
-from study.forecast.masks import Mask
 from study.forecast.moments import Blocks, union
 from study.forecast.patterns import patterns
 from study.forecast.probe import COUNTS, Probed, ProbeForecast, random_projection
 from study.forecast.timed import Training
 from study.forecast.trained import Network, all_trained
+from study.observers.leading import leading
 from study.statistics import rank_correlation
 from study.theory.flow import Objective
 
@@ -35,6 +36,7 @@ Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
 FIRST = 6  # features of the learning order that are named
 ALIKE = 0.8  # correlation with the next sample, from which on samples are taken for a recording's
+LARGER = 1.02  # rho from which on y is said to vary more than x
 OPPOSITE = 0.1  # modulus of a negative rho that is spoken of, where it is above that of a feature
 
 
@@ -69,8 +71,8 @@ class Forecast:
     """What `spectrum` found. Features are JEPA's, of the highest rho, the highest first."""
 
     estimate: Estimate
-    ends: dict[str, EndState]  # jepa, mae
-    times: dict[str, NDArray[np.float64]]  # end_state.times of these features, then of those of lower rho
+    ends: dict[Objective, EndState]
+    times: dict[Objective, NDArray[np.float64]]  # end_state.times of these features, then of those of lower rho
     rows: list[Row]  # by rising number of labels; none without labels
     shares: dict[str, float]  # of the distractor, of either objective, where its directions are known
     curves: dict[str, timed.Curve] = field(default_factory=dict)  # where a training was given
@@ -208,7 +210,6 @@ def spectrum(
     labels: Sequence[int] = NUMBERS,
     training: Training | None = None,
     counts: dict[str, int] = COUNTS,
-    mask: Mask | None = None,
     change: bool = False,
     lift: tuple[str, Encoder] | None = None,
     train: bool = False,
@@ -224,50 +225,50 @@ def spectrum(
         training: forecast what this reaches, in seconds to minutes, beside the end state; its depth and eps are taken then. Without
             rates it gets some that the moments stand (study.forecast.timed.suited).
         counts: samples of each split that probes are fitted, chosen and judged on.
-        mask: what is hidden of the samples.
         change: forecast the end states under other amplitudes and correlations of a distractor too.
         lift: name and a frozen network, on whose features end states are forecast too.
         train: train small networks as `training` says, and put what they read beside the forecast.
 
     Raises:
-        ValueError: k is beyond the rank, or both views are the same, so that every rho is 1; lift or train without labels or with a
-            mask, or train without a training.
+        ValueError: k is beyond the rank, or both views are the same, so that every rho is 1; lift or train without labels, or train
+            without a training.
         ArithmeticError: the training diverges at every rate.
     """
     data.setup()
-    _check(data, training, mask, lift is not None, train)
+    _check(data, training, lift is not None, train)
     depth, eps = (depth, eps) if training is None else (training.depth, training.eps)
-    blocks = Blocks.streamed(data, mask=mask)
+    blocks = Blocks.streamed(data)
     blocks = blocks if data.pairing.symmetric else blocks.settled()
-    moments = Whitened(_told_apart(blocks.moments()))
+    whole = blocks.whole()
+    moments = Whitened(_told_apart(blocks.masked(whole)))
     k = min(64, max(1, moments.rank // 2)) if k is None else k
-    ends = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
-    known = data.directions().get("distractor")
-    distractor = None if known is None else (known[0][0], known[1])
+    ends: dict[Objective, EndState] = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
+    known = data.noise.directions().get("distractor")
+    of_distractor = None if known is None else partial(share, Sxx=whole.Sxx, D=known[0][0], amplitude=known[1])
     probe = ProbeForecast(data, 0, counts, labels) if data.classes is not None and data.classes > 1 else None
-    encoders, curves = {name: end.encoder for name, end in ends.items()}, dict[str, timed.Curve]()
+    encoders = {str(name): end.encoder for name, end in ends.items()}
+    curves = dict[str, timed.Curve]()
+    trainings = dict[Objective, Training]()
     if training is not None:
-        training = training if training.rates else timed.suited(moments.moments, training)
-        for name in OBJECTIVES:
-            everything = None if probe is None else [probe.all]
-            curves[name] = timed.forecast(
-                name, moments.moments, ends[name], training, probe, distractor, labels=everything
-            )  # fmt: skip
+        everything = None if probe is None else [probe.all]
+        for name, end in ends.items():
+            trainings[name] = training if training.rates else timed.suited(name, moments.moments, end, training)
+            curves[name] = timed.forecast(name, moments.moments, end, trainings[name], probe, of_distractor, labels=everything)
         encoders = {f"{name}-end": W for name, W in encoders.items()}
-        encoders |= {name: curve.last.encoder for name, curve in curves.items()}
+        encoders |= {str(name): curve.last.encoder for name, curve in curves.items()}
     rows = []
     if probe is not None:
-        others = {"pca": moments.principal(k), "random": random_projection(k, data.inputs).double()}
+        others = {"pca": leading(whole.Sxx, k)[1].mT, "random": random_projection(k, data.inputs).double()}
         found = probe.of(encoders | others) + probe.raw()
         rows = [Row(n, {p.name: p for p in found if p.labels == n}) for n in probe.numbers]
     shares: dict[str, float] = {}
-    if distractor is not None:
-        shares |= {n: share(encoders[n], moments.moments.Sxx, *distractor) for n in OBJECTIVES}
+    if of_distractor is not None:
+        shares |= {name: of_distractor(encoders[name]) for name in OBJECTIVES}
     # Of all features where that takes seconds, as the first that MAE learns can have the lowest rho.
     ordered = (moments.jepa(moments.rank, depth) if moments.rank <= SEARCHED else ends["jepa"]).features
-    learned = {"jepa": times(ordered, "jepa", depth, eps), "mae": times(ordered, "mae", depth, eps)}
+    learned = {name: times(ordered, name, depth, eps) for name in OBJECTIVES}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
-    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, ordered.rho, k, mask, behind))
+    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, ordered.rho, k, depth, behind))
     return Forecast(
         estimated(blocks, ends["jepa"]),
         ends,
@@ -278,18 +279,16 @@ def spectrum(
         cautions,
         limits,
         shape=tuple(data.source.shape),
-        patterns=patterns(moments.moments, ends["jepa"]),
-        change=changed(data, union(blocks.clean), k, depth, mask) if change else [],
+        patterns=patterns(replace(moments.moments, Sxx=whole.Sxx), ends["jepa"]),
+        change=changed(data, union(blocks.clean), k, depth) if change else [],
         lifted=behind,
-        trained=all_trained(data, k, training, probe) if train and training and probe else {},
+        trained=all_trained(data, k, trainings, probe) if train and probe else {},
     )
 
 
-def _check(data: SourcePairs, training: Training | None, mask: Mask | None, lift: bool, train: bool) -> None:
+def _check(data: SourcePairs, training: Training | None, lift: bool, train: bool) -> None:
     """Raises ValueError: what is asked for beside the forecast cannot be had of these pairs."""
     for name, asked in (("lift", lift), ("train", train)):
-        if asked and mask is not None:
-            raise ValueError(f"{name} is not offered for masked pairs; leave --{name} out, or give another --pairing")
         if asked and (data.classes is None or data.classes < 2):
             raise ValueError(f"{name} compares linear probes, and there are no labels of two classes; leave --{name} out")
     if train and training is None:
@@ -330,7 +329,7 @@ def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
 
 
 def _limits(
-    data: SourcePairs, whitened: Whitened, rho: Float[Tensor, "r"], k: int, mask: Mask | None, behind: Lifted | None
+    data: SourcePairs, whitened: Whitened, rho: Float[Tensor, "r"], k: int, depth: int, behind: Lifted | None
 ) -> list[str]:
     """What of these pairs is regularised, left out or only approximately so; `rho` falls, and the first k are of the features."""
     d, made, lowest = data.inputs, [], float(rho[-1])
@@ -349,7 +348,12 @@ def _limits(
             f"some features are predicted with the opposite sign (rho down to {lowest:.2f}): a network whose predictor starts at random can "
             "learn them, and this forecast, of predictors that start as the identity, leaves them out"
         )
-    if mask is not None and data.classes is not None:
+    if (highest := float(rho[0])) > LARGER and not whitened.turns:
+        why = "shows more patches than x (as many with --ratio 0.5)" if data.mask is not None else "varies more than x"
+        made.append(
+            f"rho is up to {highest:.2f}, above the 1 of a copy, as y {why}, and JEPA's gain there is its power {depth}"
+        )
+    if data.mask is not None and data.classes is not None:
         made.append("probes read whole samples, while a network that is trained has seen masked ones")
     if behind is not None and behind.few:
         made.append(

@@ -1,6 +1,7 @@
 """By how much JEPA's probe will be ahead of MAE's: at the end, and after trainings of several lengths."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from datamodules import SourcePairs
@@ -13,6 +14,7 @@ from study.forecast.moments import Blocks
 from study.forecast.probe import COUNTS, Probed, ProbeForecast
 from study.forecast.run import ForecastRun, Row
 from study.forecast.timed import Training
+from study.observers.leading import leading
 from study.theory.flow import Objective
 
 ALL = "all"  # labels
@@ -36,26 +38,28 @@ class Lengths(ForecastRun):
     options = frozenset({"k", "depth", "eps", "momentum", "rates", "lengths", "labels", "lifts"})
 
     def rows(self, data: SourcePairs, options: dict[str, Any]) -> Iterator[Row]:
-        k, depth, D, A = options["k"], options["depth"], *data.directions()["distractor"]
-        moments = Whitened(Blocks.streamed(data).moments())
+        k, depth, D, A = options["k"], options["depth"], *data.noise.directions()["distractor"]
+        blocks = Blocks.streamed(data)
+        whole = blocks.whole()
+        moments = Whitened(blocks.masked(whole))
         ends: dict[Objective, EndState] = {"jepa": moments.jepa(k, depth), "mae": moments.mae(k, depth)}
         probe = ProbeForecast(data, labels=options["labels"])
-        known = D[0], A
-        encoders = {str(name): end.encoder for name, end in ends.items()} | {"pca": moments.principal(k)}
+        of_distractor = partial(share, Sxx=whole.Sxx, D=D[0], amplitude=A)
+        encoders = {str(name): end.encoder for name, end in ends.items()} | {"pca": leading(whole.Sxx, k)[1].mT}
         found = probe.of(encoders) + probe.raw()
         yield from probed(END, 0, probe.all, found)
         for name, end in ends.items():
-            yield Row(metric(END, name, "share"), 0, 0.0, share(end.encoder, moments.moments.Sxx, *known))
+            yield Row(metric(END, name, "share"), 0, 0.0, of_distractor(end.encoder))
         for name, config in options["lifts"].items():
             behind = lifted(data, made(Encoder, config), name, k, depth, COUNTS, options["labels"])
             yield from probed(f"lifted-{name}", 0, probe.all, behind.probes)
-            for objective, of_distractor in behind.shares.items():
-                yield Row(metric(f"lifted-{name}", objective, "share"), 0, 0.0, of_distractor)
+            for objective, held in behind.shares.items():
+                yield Row(metric(f"lifted-{name}", objective, "share"), 0, 0.0, held)
         same = {name: options[name] for name in ("depth", "eps", "momentum")}
         for updates in options["lengths"]:
             training = Training(**same, rates=tuple(options["rates"]), updates=updates, batch=data.batch, seed=data.seeds[0])
             for name in ends:
-                curve = timed.forecast(name, moments.moments, ends[name], training, probe, known, [updates])
+                curve = timed.forecast(name, moments.moments, ends[name], training, probe, of_distractor, [updates])
                 last, time = curve.last, curve.rate * updates / (1 - training.momentum)
                 yield from probed(TIMED, updates, probe.all, last.probes, time)
                 assert last.share is not None

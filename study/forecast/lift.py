@@ -67,7 +67,7 @@ def lifted(
     probe = ProbeForecast(data, 0, counts, labels, encoder)
     frozen = [Probed("frozen", p.labels, p.validation, p.right) for p in probe.raw()]
     shares = dict[str, float]()
-    if "distractor" in data.directions():
+    if "distractor" in data.noise.directions():
         shares = {of: share(data, probe, W) for of, W in encoders.items()}
     return Lifted(name, probe.of(encoders) + frozen, shares, len(latent.Sxx), int(latent.count))
 
@@ -94,7 +94,8 @@ def moments(data: SourcePairs, encoder: Encoder) -> tuple[Moments, Float[Tensor,
         count += len(fx)
     xx, yx, yy, cross, x, y, target = (total / count for total in sums)
     latent = Moments(xx - x.mT @ x, yx - y.mT @ x, yy - y.mT @ y, float(count))
-    return latent.symmetric() if data.pairing.symmetric else latent, cross - target.mT @ x
+    alike = data.pairing.symmetric and data.mask is None
+    return latent.symmetric() if alike else latent, cross - target.mT @ x
 
 
 def _features(data: SourcePairs, encoder: Encoder) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -103,6 +104,8 @@ def _features(data: SourcePairs, encoder: Encoder) -> Iterator[tuple[Tensor, Ten
     for block in shown(data.blocks(BLOCKS), BLOCKS, "features of the frozen network"):
         for clean_x, clean_y in data.pairing.drawn(data.parts(block), data.seeds[0], first):
             x, y = noise.views(clean_x[None], clean_y[None], MOMENTS, first)
+            if data.mask is not None:
+                x, y = data.mask.views(x, y, data.seeds[:1], MOMENTS, first)
             fx, fy = (extract(encoder, view)["features"][0].float() for view in (x, y))
             yield fx, fy, y[0]
             first += len(clean_x)

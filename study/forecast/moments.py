@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from datamodules import Moments, SourcePairs, memory
+from datamodules import Mask, Moments, SourcePairs, memory
 from datamodules.gram import gram
 from datamodules.noise import Noise, White
 from datamodules.progress import shown
 from study.forecast.end_state import SEARCHED, root
-from study.forecast.masks import Mask
 
 BLOCKS = 10  # enough for a spread over blocks; each holds matrices of its own
 CHANCE = 1e-3  # with which a cross-covariance that is symmetric is taken for one that is not
@@ -24,7 +23,7 @@ CHANCE = 1e-3  # with which a cross-covariance that is symmetric is taken for on
 
 @dataclass(frozen=True)
 class Blocks:
-    """Moments of the clean pairs of disjoint blocks, and the noise on top, whose moments are exact.
+    """Moments of the clean pairs of disjoint blocks, and the noise and the mask on top, which are exact.
 
     A block is a stretch of a recording where samples have one (SourcePairs.blocks), so blocks are near enough to independent for
     intervals over them.
@@ -32,11 +31,11 @@ class Blocks:
 
     clean: list[Moments]
     noise: Noise  # of one data set
-    mask: Mask | None = None  # of the noisy samples
+    mask: Mask | None = None
 
     @classmethod
-    def streamed(cls, data: SourcePairs, index: int = 0, count: int = BLOCKS, mask: Mask | None = None) -> "Blocks":
-        """Of the training pairs of data set `index`, after `setup`, masked or not.
+    def streamed(cls, data: SourcePairs, index: int = 0, count: int = BLOCKS) -> "Blocks":
+        """Of the training pairs of data set `index`, after `setup`.
 
         Raises:
             ValueError: the matrices do not fit into memory, or there are fewer pairs than blocks.
@@ -55,7 +54,7 @@ class Blocks:
             found = summed(drawn)
             clean.append(found.symmetric() if data.pairing.symmetric and found.Syx is not found.Sxx else found)
             first += len(block)
-        return cls(clean, data.noise.of(index), mask)
+        return cls(clean, data.noise.of(index), data.mask)
 
     @classmethod
     def of_pairs(cls, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], count: int = BLOCKS) -> "Blocks":
@@ -86,9 +85,16 @@ class Blocks:
 
     def moments(self, blocks: Sequence[int] | None = None) -> Moments:
         """Of the pairs of these blocks together, or of all."""
+        return self.masked(self.whole(blocks))
+
+    def masked(self, whole: Moments) -> Moments:
+        """Of what the mask leaves of pairs that have these."""
+        return whole if self.mask is None else self.mask.moments(whole)
+
+    def whole(self, blocks: Sequence[int] | None = None) -> Moments:
+        """The same before anything is hidden, as probes read samples."""
         clean = union(self.clean if blocks is None else [self.clean[b] for b in blocks])
-        noisy = replace(self.noise.moments(clean)[0], count=clean.count)
-        return noisy if self.mask is None else self.mask.of(noisy)
+        return replace(self.noise.moments(clean)[0], count=clean.count)
 
 
 def summed(batches: Iterable[tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]]) -> Moments:

@@ -6,7 +6,7 @@ The end state is the limit of long training, and directions whose rho hardly dif
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice, repeat
 
@@ -17,12 +17,12 @@ from torch import Tensor
 from datamodules import Moments, Pair
 from models import MLP, Learner, Pixels, StopGradient
 from models.predictor import Matrix
-from study.forecast.end_state import EndState, root, share
+from study.forecast.end_state import EndState, root
 from study.forecast.minibatches import Minibatches
 from study.forecast.probe import Probed, ProbeForecast
 from study.observers.leading import leading
 from study.observers.maps import overlap, whitened
-from study.theory.flow import Objective
+from study.theory.flow import Objective, fixed_point
 
 SHARES = (0.1, 0.3, 1.0, 3.0)  # of the rate at which a step is as long as the curvature is wide
 LARGEST = 1024  # inputs beyond which networks are trained in a subspace
@@ -96,7 +96,7 @@ def forecast(
     end: EndState,
     training: Training = Training(),
     probe: ProbeForecast | None = None,
-    known: tuple[Float[Tensor, "d K"], float] | None = None,
+    of_distractor: Callable[[Float[Tensor, "k d"]], float] | None = None,
     at: Sequence[int] | None = None,
     labels: Sequence[int] | None = None,
 ) -> Curve:
@@ -107,7 +107,7 @@ def forecast(
         end: to which its features are compared.
         training: how.
         probe: reads the features where there are labels.
-        known: orthonormal directions of a distractor, and its amplitude.
+        of_distractor: the share of an encoder's features that a distractor has, where its directions are known.
         at: updates at which to look, rising and up to the training's; by default `Training.points`.
         labels: numbers of labels to probe on, by default all that `probe` has.
 
@@ -130,15 +130,18 @@ def forecast(
     for update, encoders in looks:
         W = encoders[best]
         reached = float(overlap(whitened(W.mT[None], metric).mT, wanted)[0])
-        distractor = None if known is None else share(W, moments.Sxx, *known)
+        distractor = None if of_distractor is None else of_distractor(W)
         points.append(Point(update, W, reached, distractor, [] if probe is None else probe.of({objective: W}, labels)))
     return Curve(objective, training.rates[best], points)
 
 
-def suited(moments: Moments, training: Training) -> Training:
+def suited(objective: Objective, moments: Moments, end: EndState, training: Training) -> Training:
     """The same training at rates that these moments stand, or nearly: a batch of B samples has a curvature of some
-    lam_max(Sxx) + tr(Sxx) / B (theory, section 7), and momentum m multiplies the rate by 1 / (1 - m)."""
+    lam_max(Sxx) + tr(Sxx) / B, which weights of a gain above 1 multiply by its square (theory, section 7), and momentum m
+    multiplies the rate by 1 / (1 - m)."""
     curvature = float(torch.linalg.matrix_norm(moments.Sxx, 2)) + float(moments.Sxx.trace()) / (training.batch or math.inf)
+    highest = max(1.0, float(end.features.rho.max()))
+    curvature *= float(fixed_point(objective, highest, training.depth)) ** 2
     return replace(training, rates=tuple((1 - training.momentum) * share / curvature for share in SHARES))
 
 

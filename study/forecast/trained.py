@@ -50,9 +50,11 @@ def trained(
     return Probed(objective, probe.all, float(ridge.validation[best]), right.float()[None])
 
 
-def all_trained(data: SourcePairs, k: int, training: Training, probe: ProbeForecast) -> dict[Network, dict[Objective, Probed]]:
+def all_trained(
+    data: SourcePairs, k: int, trainings: dict[Objective, Training], probe: ProbeForecast
+) -> dict[Network, dict[Objective, Probed]]:
     """`trained` for every network and objective."""
     return {
-        network: {objective: trained(data, k, training, probe, network, objective) for objective in get_args(Objective)}
+        network: {name: trained(data, k, training, probe, network, name) for name, training in trainings.items()}
         for network in get_args(Network)
     }

@@ -317,7 +317,7 @@ def test_the_page_can_be_asked_for_while_runs_are_written(made):
     assert text.count("later-") >= 4
 
 
-COUNTS = {"forecast": 24 + 16 * 24, "learning_curves": 4}
+COUNTS = {"forecast": 24 + 16 * 24, "masks": 12 + 16 * 12, "learning_curves": 4}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

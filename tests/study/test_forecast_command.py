@@ -197,7 +197,7 @@ def test_what_turns_has_its_modulus_or_a_caution(place, monkeypatch):
 
 
 def test_pairs_that_are_given_have_their_own_moments(place):
-    data, _ = Asked().pairs(place / "pairs.npz")
+    data = Asked().pairs(place / "pairs.npz")
     data.setup()
     found = Blocks.streamed(data).moments()
     chosen = data._chosen["train"]
@@ -210,16 +210,14 @@ def test_pairs_that_are_given_have_their_own_moments(place):
 
 
 def test_masks_act_on_the_noisy_samples(place):
-    noisy, _ = Asked(amplitude=2.0, directions=4, sigma=0.3).pairs(place / "pictures.npz")
+    noisy = Asked(amplitude=2.0, directions=4, sigma=0.3).pairs(place / "pictures.npz")
     noisy.setup()
-    data, mask = Asked("mask", amplitude=2.0, directions=4, sigma=0.3).pairs(place / "pictures.npz")
+    data = Asked("mask", amplitude=2.0, directions=4, sigma=0.3).pairs(place / "pictures.npz")
     data.setup()
-    assert mask is not None
-    expected = mask.of(Blocks.streamed(noisy).moments())
-    torch.testing.assert_close(Blocks.streamed(data, mask=mask).moments().Syx, expected.Syx)
-    torch.testing.assert_close(
-        Blocks.streamed(data, mask=mask).moments([0, 2]).Sxx, mask.of(Blocks.streamed(noisy).moments([0, 2])).Sxx
-    )
+    whole, masked = Blocks.streamed(noisy), Blocks.streamed(data)
+    torch.testing.assert_close(masked.whole().Syx, whole.moments().Syx)
+    torch.testing.assert_close(masked.moments().Syx, data.mask.moments(whole.moments()).Syx)
+    torch.testing.assert_close(masked.moments([0, 2]).Sxx, data.mask.moments(whole.moments([0, 2])).Sxx)
 
 
 def test_the_page_is_whole_by_itself(place, study, tmp_path):

@@ -92,7 +92,8 @@ def test_behind_a_random_network_jepa_leaves_the_distractor_and_mae_keeps_it(dat
 
 def test_networks_trained_on_the_pairs_stand_beside_the_forecast(data):
     probe = ProbeForecast(data, 0, COUNTS, [])
-    found = all_trained(data, 16, Training(rates=(1e-4, 3e-4), updates=400), probe)
+    training = Training(rates=(1e-4, 3e-4), updates=400)
+    found = all_trained(data, 16, {"jepa": training, "mae": training}, probe)
     assert set(found) == {"linear", "relu"}
     assert found["linear"]["jepa"].ahead_of(found["linear"]["mae"])[1] > 0  # as the forecast has it
 
@@ -107,7 +108,6 @@ def test_the_words_of_a_forecast_name_the_frozen_and_the_trained_networks():
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"lift": "random", "pairing": "mask"}, "lift is not offered for masked pairs"),
         ({"train": True, "updates": 0}, "train needs a length of training"),
         ({"lift": "best"}, "lift must be random, timm:NAME or a checkpoint, found best"),
         ({"lift": "timm:no_such_network"}, "the network cannot be made"),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import GaussianPairs, Moments, SourcePairs
+from datamodules import SourcePairs
 from datamodules.noise import Distractor, White
 from datamodules.pairings import Crops, Lag, Same
 from datamodules.sources import Arrays
-from study.forecast import masks, moments
+from study.forecast import moments
 from study.forecast.moments import Blocks, union
 
 NAMES = ("Sxx", "Syx", "Syy")
@@ -80,39 +80,3 @@ def test_numbers_that_are_not_finite_are_refused():
     x[7, 1] = torch.nan
     with pytest.raises(ValueError, match="not finite"):
         Blocks.of_pairs(x, x)
-
-
-@pytest.mark.parametrize("ratio", [0.25, 0.5, 0.75])
-@pytest.mark.parametrize(("shape", "side"), [([2, 4, 4], 2), ([3, 12], 3), ([8], 2)])
-def test_masks_are_those_that_are_drawn(shape, side, ratio):
-    d = int(np.prod(shape))
-    data = GaussianPairs(np.linspace(1, 2, d).tolist(), np.linspace(0.3, 0.9, d).tolist(), basis="rotated")
-    full = data.moments()[0]
-    patch = masks.patches(shape, side)
-    P, hidden = int(patch.max()) + 1, round(ratio * (int(patch.max()) + 1))
-    draws = torch.rand(20_000, P, generator=torch.Generator().manual_seed(0)).argsort(1).argsort(1) >= hidden
-    m = draws[:, patch].double()
-    found = masks.masked(full, patch, ratio)
-    for name, (a, b) in {"Sxx": (m, m), "Syx": (1 - m, m), "Syy": (1 - m, 1 - m)}.items():
-        expected = getattr(full, name) * (a.T @ b / len(m))
-        torch.testing.assert_close(getattr(found, name), expected, rtol=0, atol=0.03)
-    found.check()
-
-
-def test_patches_of_an_image_are_its_squares():
-    number = masks.patches([2, 4, 6], 2).view(2, 4, 6)
-    assert torch.equal(number[0], number[1])
-    assert number[0].tolist() == [[0, 0, 1, 1, 2, 2]] * 2 + [[3, 3, 4, 4, 5, 5]] * 2
-
-
-@pytest.mark.parametrize("ratio", [0, 1, 0.01])
-def test_a_mask_of_nothing_or_all_is_refused(ratio):
-    S = torch.eye(16, dtype=torch.float64)
-    with pytest.raises(ValueError, match="at least one hidden and one visible"):
-        masks.masked(Moments(S, S, S), masks.patches([1, 4, 4], 2), ratio)
-
-
-@pytest.mark.parametrize(("shape", "side"), [([3, 4, 4], 3), ([3, 4, 4], 4), ([7], 2), ([4], 0)])
-def test_patches_that_do_not_divide_a_sample_are_refused(shape, side):
-    with pytest.raises(ValueError, match="give a divisor"):
-        masks.patches(shape, side)

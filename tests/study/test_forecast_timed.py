@@ -1,5 +1,7 @@
 """The forecast over updates against training itself, and against the end state that it tends to."""
 
+from functools import partial
+
 import pytest
 import torch
 from noisy import noisy
@@ -45,9 +47,10 @@ def test_long_training_reaches_the_end_state(objective):
     moments = Whitened(gaussian().moments()[0])
     end = getattr(moments, objective)(2, 2)
     D = torch.eye(6)[:, :1]
-    curve = timed.forecast(objective, moments.moments, end, QUICK, known=(D, 1.0))
+    of_distractor = partial(share, Sxx=moments.moments.Sxx, D=D, amplitude=1.0)
+    curve = timed.forecast(objective, moments.moments, end, QUICK, of_distractor=of_distractor)
     assert curve.points[0].reached < 0.9 < 0.999 < curve.last.reached
-    assert curve.last.share == pytest.approx(share(end.encoder, moments.moments.Sxx, D, 1.0), rel=0.02)
+    assert curve.last.share == pytest.approx(of_distractor(end.encoder), rel=0.02)
     assert curve.rate == 0.05  # the largest, without labels
 
 
@@ -85,8 +88,9 @@ def test_at_high_gamma_a_finite_training_is_far_from_the_end_state():
     probe = ProbeForecast(data, counts={"train": 1500, "validation": 400, "test": 800}, labels=[])
     D, A = data.directions()["distractor"]
     short = Training(rates=(3e-5, 1e-4), updates=300)
-    curve = timed.forecast("jepa", moments.moments, end, short, probe, (D[0], A))
-    assert share(end.encoder, moments.moments.Sxx, D[0], A) < 0.05 < 0.8 < curve.last.share
+    of_distractor = partial(share, Sxx=moments.moments.Sxx, D=D[0], amplitude=A)
+    curve = timed.forecast("jepa", moments.moments, end, short, probe, of_distractor)
+    assert of_distractor(end.encoder) < 0.05 < 0.8 < curve.last.share
     assert [p.update for p in curve.points] == short.points()
     assert all(len(p.probes) == 1 for p in curve.points)
     assert probe.of({"end": end.encoder})[0].accuracy > curve.last.probes[0].accuracy + 0.05
@@ -149,10 +153,14 @@ def test_inputs_that_never_vary_change_nothing():
     assert curve.points[0].reached < 0.9 < 0.99 < curve.last.reached
 
 
-@pytest.mark.parametrize("scale", [1e-2, 1.0, 1e3])
-def test_suited_rates_train_samples_of_any_size(scale):
+@pytest.mark.parametrize("objective", ["jepa", "mae"])
+@pytest.mark.parametrize(("scale", "larger"), [(1e-2, 1), (1.0, 1), (1e3, 1), (1.0, 2)])
+def test_suited_rates_train_samples_of_any_size_and_targets_that_are_larger(scale, larger, objective):
+    """Where y is larger than x, gains grow beyond 1."""
     moments = gaussian().moments()[0]
-    moments = Moments(*(scale * getattr(moments, name) for name in ("Sxx", "Syx", "Syy")))
-    training = timed.suited(moments, Training(depth=1, eps=0.5, rates=(), updates=300))
-    curve = timed.forecast("mae", moments, Whitened(moments).mae(2, 1), training)
+    Sxx, Syx, Syy = (scale * getattr(moments, name) for name in ("Sxx", "Syx", "Syy"))
+    moments = Moments(Sxx, larger * Syx, larger**2 * Syy)
+    end = getattr(Whitened(moments), objective)(2, 3)
+    training = timed.suited(objective, moments, end, Training(depth=3, eps=0.5, rates=(), updates=600))
+    curve = timed.forecast(objective, moments, end, training)
     assert curve.rate >= training.rates[1] and curve.last.reached > curve.points[0].reached
