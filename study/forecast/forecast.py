@@ -344,9 +344,10 @@ def _limits(
             "oscillations; their rho is a modulus, which networks find from random weights"
         )
     elif lowest < -max(OPPOSITE, float(rho[k - 1])):
+        what = ", most of them which patches are shown" if data.mask is not None else ""
         made.append(
-            f"some features are predicted with the opposite sign (rho down to {lowest:.2f}): a network whose predictor starts at random can "
-            "learn them, and this forecast, of predictors that start as the identity, leaves them out"
+            f"some features are predicted with the opposite sign (rho down to {lowest:.2f}{what}): a network whose predictor starts at random "
+            "can learn them, and this forecast, of predictors that start as the identity, leaves them out"
         )
     if (highest := float(rho[0])) > LARGER and not whitened.turns:
         why = "shows more patches than x (as many with --ratio 0.5)" if data.mask is not None else "varies more than x"

@@ -1,5 +1,5 @@
 // Two runs over training, seed by seed, and two executions, claim by claim.
-const COLOURS = ["#0b6e99", "#c4501b", "#3f9b5b", "#6a51a3", "#8c6d1f", "#b0307a", "#4d4d4d", "#2aa198"];
+const COLOURS = ["#3f9b5b", "#6a51a3", "#8c6d1f", "#b0307a", "#4d4d4d", "#2aa198"];
 const options = (select, names, chosen) => select.replaceChildren(...names.map(([value, text], i) =>
   make("option", { value, ...(i === chosen ? { selected: "" } : {}) }, text)));
 const cells = (tag, texts) => texts.map((text, i) => make(i || tag === "th" ? tag : "th", tag === "th" ? { scope: "col" } : i ? {} : { scope: "row" }, text));

@@ -6,7 +6,7 @@ import pytest
 import torch
 from noisy import noisy
 
-from datamodules import GaussianPairs, Moments
+from datamodules import GaussianPairs, Mask, Moments
 from study.forecast import timed
 from study.forecast.end_state import Whitened, share
 from study.forecast.minibatches import Minibatches
@@ -164,3 +164,27 @@ def test_suited_rates_train_samples_of_any_size_and_targets_that_are_larger(scal
     training = timed.suited(objective, moments, end, Training(depth=3, eps=0.5, rates=(), updates=600))
     curve = timed.forecast(objective, moments, end, training)
     assert curve.rate >= training.rates[1] and curve.last.reached > curve.points[0].reached
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_of_masked_pairs_a_predictor_that_starts_at_random_learns_which_patches_are_shown(depth, seed):
+    """Numbers that are alike in 4 patches, of which x shows 2: their mean has rho near 1, and the contrasts of patches, which say
+    what is shown and nothing of a sample, rho near -1. A predictor that starts as a multiple of the identity forgets these."""
+    mask = Mask(patch=2, ratio=0.5)
+    mask.attach([8])
+    S = torch.ones(8, 8).double() + 0.05 * torch.eye(8).double()
+    moments = mask.moments(Moments(S, S, S))
+    features = moments.features()
+    order = features.rho.argsort()
+    assert bool((features.rho[order[:3]] < -0.95).all()) and float(features.rho[order[-1]]) > 0.95
+    contrasts = torch.linalg.qr(features.directions[:, order[:3]])[0]
+    training = Training(depth=depth, eps=0.3, momentum=0.0, rates=(0.05,), batch=None)
+    learner = training.learner("jepa", training.encoder(8, 4))
+    if seed is not None:
+        draw = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(seed))
+        learner.predictor.weight = torch.nn.Parameter(draw.to(learner.predictor.weight) / 2)
+    (first, last) = (
+        float(torch.linalg.svdvals(W[0] @ contrasts)[0]) for _, W in timed.trajectory(learner, moments, [0, 20_000])
+    )
+    assert last < 0.01 < 0.29 < first if seed is None else last > 0.6
