@@ -5,8 +5,9 @@ networks with a correlation of at least 0.8 and is at most 4 points off on avera
 lengths of training.
 Command: study run masks [--images parquet --root FOLDER]
 Expected: JEPA is ahead where a strong distractor is hard to predict, as without masks; where half or less is hidden forecasts are as near
-as those of whole images, and less so where JEPA's gains are above 1, as y shows more than x.
-Time: 20 minutes on 2 CPU cores.
+as those of whole images, and less so where JEPA's gains are above 1, as y shows more than x. (Found on CIFAR-10: within half a point
+for linear encoders at every ratio, but MLPs trained as MAE are ahead where the forecast has JEPA ahead; 12 cells are too few for the ranks.)
+Time: 21 minutes on 2 CPU cores (35 of processor time).
 
 Hidden pixels are 0, which is the mean, and MAE is scored on hidden patches alone. Probes read whole noisy images, of the same images that
 were masked in training.
@@ -37,8 +38,8 @@ class Masks(Forecast):
     free = Forecast.free
     listed: ClassVar[tuple[Cell, ...]] = CELLS
     name = "masks"
-    expected = f"{len(CELLS)} forecasts and {16 * len(CELLS)} runs of 3 networks, 20 min on 2 cores"
-    minutes = 20
+    expected = f"{len(CELLS)} forecasts and {16 * len(CELLS)} runs of 3 networks, 21 min on 2 cores"
+    minutes = 21
     example = "--cells 4 --networks linear"
     rates: tuple[float, ...] = (1e-5, 3e-5, 1e-4, 3e-4)  # gains above 1 stand lower ones than those of whole images
     cells: int = len(CELLS)
