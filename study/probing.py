@@ -22,11 +22,11 @@ from study.arguments import essence
 from study.choices import NUMBERS
 from study.console import Console
 from study.files import content, count, shown, write
-from study.launch.local import device_of
 from study.observers.extract import extract
 from study.observers.few import DRAWS
 from study.observers.probe import Probe, Sample
 from study.running.checkpoint import load, newest
+from study.running.device import device_of
 from study.running.options import check_sizes
 from study.running.training import data_of
 from study.screen import rows

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     from study.bench.show import show
     from study.console import Console
     from study.files import strict_json
-    from study.launch.local import device_of
+    from study.running.device import device_of
     from study.running.training import quiet
 
     quiet()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.choices import NUMBERS, Kind, Pairings
+from study.choices import NUMBERS, Device, Kind, Pairings
 
 if TYPE_CHECKING:  # what computes takes seconds to import, which a help need not wait for
     from datamodules import SourcePairs
@@ -40,6 +40,7 @@ def spectrum(
     change: bool = False,
     lift: Any = None,  # str or models.Encoder, which a help need not import
     widths: Sequence[int] = (64, 64),
+    device: Device = "auto",
     train: bool = False,
 ) -> "Forecast":
     """What JEPA and MAE will learn of pairs, in which order, and what a linear probe will read, before anything is trained.
@@ -81,6 +82,7 @@ def spectrum(
         lift: forecast end states behind a frozen network too: random for the convolution that would be trained, as it starts, timm:NAME
             for a network of timm with its published weights, or in Python any models.Encoder.
         widths: of the random network.
+        device: of the frozen network: auto, cpu or cuda.
         train: train small networks on the pairs too, linear and ReLU ones by JEPA and MAE.
 
     Raises:
@@ -89,6 +91,7 @@ def spectrum(
     from study.forecast import forecast, frozen
     from study.forecast.data import Asked
     from study.forecast.timed import Training
+    from study.running.device import device_of
 
     asked = Asked(
         pairing, size, root, download, window, step, lag, patch, ratio, smallest, kind, directions, amplitude, gamma, sigma, count, seed
@@ -100,7 +103,8 @@ def spectrum(
     pairs = asked.pairs(data)
     eps = 0.6**depth
     training = Training(depth, eps, rates=(), updates=updates, seed=seed) if updates else None
-    network = None if lift is None else frozen.named(lift, pairs.source.shape, seed, widths)
+    on = device_of(device)
+    network = None if lift is None else frozen.named(lift, pairs.source.shape, seed, widths, on)
     found = forecast.spectrum(pairs, k, depth, eps, labels, training, change=change, lift=network, train=train)
     return replace(found, about=described(str(data), pairs, asked))
 

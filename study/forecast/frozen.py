@@ -14,18 +14,20 @@ FEATURES, PATCH = 512, 4  # of the network of `study run networks`
 TIMM = "timm:"
 
 
-def named(lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int]) -> tuple[str, Encoder]:
-    """A frozen network and its name.
+def named(
+    lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int], device: str = "cpu"
+) -> tuple[str, Encoder]:
+    """A frozen network on this device, and its name.
 
     Raises:
         ValueError: there is none of this name, or it does not take such samples.
     """
     if isinstance(lift, Encoder):
-        return f"of {lift.features:,} features that was given", lift
+        return f"of {lift.features:,} features that was given", lift.to(device)
     if lift == "random":
-        return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths)
+        return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths).to(device)
     if lift.startswith(TIMM):
-        return lift, pretrained(lift.removeprefix(TIMM), shape)
+        return lift, pretrained(lift.removeprefix(TIMM), shape).to(device)
     raise ValueError(f"lift must be random, {TIMM}NAME or a checkpoint, found {printable(lift)}")
 
 

@@ -82,7 +82,8 @@ def share(data: SourcePairs, probe: ProbeForecast, W: Float[Tensor, "k f"]) -> f
 
 def moments(data: SourcePairs, encoder: Encoder) -> tuple[Moments, Float[Tensor, "d f"]]:
     """Centred moments of the pairs (features of x, features of y), and the covariance of y with the features of x: what JEPA and what
-    MAE predicts. Products in the features' own precision, summed in float64; the noise is drawn, once for each pair."""
+    MAE predicts. Products in the features' own precision, summed in float64, on the encoder's device; the noise is drawn, once for each
+    pair."""
     shift: list[Tensor] = []
     sums: list[Tensor] = []
     count = 0
@@ -92,14 +93,14 @@ def moments(data: SourcePairs, encoder: Encoder) -> tuple[Moments, Float[Tensor,
         found = [fx.mT @ fx, fy.mT @ fx, fy.mT @ fy, y.mT @ fx, *(v.sum(0, keepdim=True) for v in (fx, fy, y))]
         sums = [new.double() + old for new, old in zip(found, sums, strict=True)] if sums else [new.double() for new in found]
         count += len(fx)
-    xx, yx, yy, cross, x, y, target = (total / count for total in sums)
+    xx, yx, yy, cross, x, y, target = (total.cpu() / count for total in sums)
     latent = Moments(xx - x.mT @ x, yx - y.mT @ x, yy - y.mT @ y, float(count))
     alike = data.pairing.symmetric and data.mask is None
     return latent.symmetric() if alike else latent, cross - target.mT @ x
 
 
 def _features(data: SourcePairs, encoder: Encoder) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Features of x and of y, and y, of all training pairs, a part at a time."""
+    """Features of x and of y, and y, of all training pairs, a part at a time, on the encoder's device."""
     first, noise = 0, data.noise.of(0)
     for block in shown(data.blocks(BLOCKS), BLOCKS, "features of the frozen network"):
         for clean_x, clean_y in data.pairing.drawn(data.parts(block), data.seeds[0], first):
@@ -107,5 +108,5 @@ def _features(data: SourcePairs, encoder: Encoder) -> Iterator[tuple[Tensor, Ten
             if data.mask is not None:
                 x, y = data.mask.views(x, y, data.seeds[:1], MOMENTS, first)
             fx, fy = (extract(encoder, view)["features"][0].float() for view in (x, y))
-            yield fx, fy, y[0]
+            yield fx, fy, y[0].to(fx)
             first += len(clean_x)

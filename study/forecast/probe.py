@@ -88,7 +88,7 @@ class ProbeForecast:
             raise ValueError(f"labels must be at least 1 each, found {min(labels)}")
         sample = Sample.of(data, counts, torch.device("cpu"))
         samples = sample.raw() if frozen is None else sample.encoded(frozen)
-        self.sample, self.inputs = sample, {split: x[index % len(x)] for split, x in samples.items()}
+        self.sample, self.inputs = sample, {split: x[index % len(x)].cpu() for split, x in samples.items()}
         self.all = len(self.inputs["train"])
         self.numbers = [*(n for n in sorted(set(labels)) if n < self.all), self.all]
 

@@ -18,20 +18,10 @@ from study.launch.progress import Progress
 from study.launch.release import released
 from study.observers.loss import Diverged
 from study.running.capacity import HEADROOM, Need
+from study.running.device import device_of
 from study.running.failed import error_of
 from study.running.result import Result
 from study.running.run import Run, read, stored
-
-
-def device_of(choice: str) -> str:
-    """The device a choice of auto, cpu or cuda means here.
-
-    Raises:
-        ValueError: cuda was asked for and there is none.
-    """
-    if choice == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda was asked for, but torch sees no CUDA device here; give --device cpu or auto")
-    return ("cuda" if torch.cuda.is_available() else "cpu") if choice == "auto" else choice
 
 
 def places(device: str, cores: int) -> list[Place]:

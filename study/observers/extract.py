@@ -18,11 +18,11 @@ def encoded(encoder: Encoder, views: Views) -> Float[Tensor, "N n k"]:
 
 @torch.inference_mode()
 def extract(encoder: Encoder, x: Float[Tensor, "S n d"]) -> dict[str, Float[Tensor, "N n _"]]:
-    """Every tap of the encoder, in eval mode."""
-    training = encoder.training
+    """Every tap of the encoder, in eval mode and on its device, wherever the views are."""
+    training, device = encoder.training, next(encoder.parameters()).device
     encoder.eval()
     few = max(1, min(BLOCK, NUMBERS // encoder.inputs))
-    blocks = [encoder(part.to(encoder.dtype)) for part in x.split(few, dim=1)]
+    blocks = [encoder(part.to(device, encoder.dtype)) for part in x.split(few, dim=1)]
     encoder.train(training)
     return {tap: torch.cat([block[tap] for block in blocks], 1) for tap in encoder.taps}
 

@@ -30,6 +30,7 @@ def place(tmp_path_factory):
     np.savez(root / "labelled.npz", x=x.astype(np.float32), y=labels)
     y = 0.8 * x + 0.3 * draw.normal(size=x.shape)
     np.savez(root / "pairs.npz", x=x.astype(np.float32), y=y.astype(np.float32), labels=labels)
+    np.savez(root / "larger.npz", x=x.astype(np.float32), y=(5 * y).astype(np.float32), labels=labels)
     pictures = draw.integers(0, 256, (600, 3, 4, 4)).repeat(2, 2).repeat(2, 3)
     pictures = (pictures * 0.4 + 100 * labels[:, None, None, None]).astype(np.uint8)
     np.savez(root / "pictures.npz", x=pictures, labels=labels)
@@ -63,6 +64,8 @@ QUICK = {"updates": 0, "k": 3}
         ("pairs.npz", {}),
         ("pictures.npz", {"pairing": "crop"}),
         ("pictures.npz", {"pairing": "mask"}),
+        ("pictures.npz", {"pairing": "mask", "ratio": 0.25}),
+        ("larger.npz", {}),
         ("pictures.npz", {"pairing": "neighbours", "patch": 2}),
         ("films.npz", {"pairing": "frames"}),
         ("series.npy", {"pairing": "lag", "window": 8, "step": 4, "lag": 2}),
@@ -70,10 +73,10 @@ QUICK = {"updates": 0, "k": 3}
     ],
 )
 def test_every_pairing_has_a_forecast(place, data, options):
-    found = spectrum(place / data, **QUICK, **options)
+    found = spectrum(place / data, k=3, updates=100, **options)
     assert len(found.estimate.rho) == 3 and found.estimate.rho.isfinite().all()
     assert 3 <= len(found.sentences) <= 6
-    labelled = data in ("labelled.npz", "pairs.npz", "pictures.npz", "folder")
+    labelled = data in ("labelled.npz", "pairs.npz", "larger.npz", "pictures.npz", "folder")
     assert bool(found.rows) == labelled
     assert ("there are no labels" in found.sentences[-1]) == (not labelled)
 
@@ -122,6 +125,10 @@ def test_the_timed_forecast_names_the_end_state_beside_it(place):
         (["vectors.npy", "--updates", "-1"], "updates must be 0 or more"),
         (["vectors.npy", "--depth", "0"], "depth must be at least 1"),
         (["cifar10"], "root"),
+        pytest.param(
+            ["pictures.npz", "--lift", "random", "--device", "cuda"], "torch sees no CUDA device here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is one"),
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_forecast_is_refused_in_one_line(place, study, arguments, says):

@@ -62,6 +62,23 @@ def test_moments_of_frozen_features_are_those_of_all_pairs_at_once(data, frozen)
     assert close(cross, y.mT @ fx / n)
 
 
+def test_features_are_computed_where_the_network_is(data, frozen):
+    """A device that holds no numbers stands for a GPU."""
+    elsewhere = networks.random([3, 8, 8], seed=3, widths=[16, 16]).to("meta")
+    for part in next(lift._features(data, elsewhere)):
+        assert part.device.type == "meta"
+    assert extract(frozen, data.clean("test", 5)[None])["features"].device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
+def test_end_states_behind_a_network_on_a_gpu_are_those_of_the_cpu(data, frozen):
+    on_gpu = networks.named("random", [3, 8, 8], 3, [16, 16], "cuda")[1]
+    found, expected = (lift.lifted(data, network, "", 16, 3, COUNTS, [100]) for network in (on_gpu, frozen))
+    assert found.shares["jepa"] == pytest.approx(expected.shares["jepa"], abs=0.01)
+    for one, other in zip(found.probes, expected.probes, strict=True):
+        assert one.accuracy == pytest.approx(other.accuracy, abs=0.01)
+
+
 def test_behind_the_identity_reconstruction_is_that_of_the_inputs(data):
     latent, cross = lift.moments(data, Stack(Identity, [3, 8, 8]))
     assert close((cross + cross.mT) / 2, latent.Syx)
