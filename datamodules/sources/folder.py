@@ -78,9 +78,13 @@ def folder(root: Path, groups: str = "none") -> Listing:
         _outside(root, skipped)
         roots = {name: paths[split] for split, name in used(root, paths).items()}
         files = {name: _classes(path, skipped) for name, path in roots.items()}
+        if groups == "folder":
+            files = {name: _recordings(roots[name], found) for name, found in files.items()}
         classes = same_classes(root, {name: list(found) for name, found in files.items()})
     else:
         roots, files = {"train": root}, {"train": _classes(root, skipped)}
+        if groups == "folder":
+            files = {"train": _recordings(root, files["train"])}
         classes = tuple(files["train"])
     for what, count in skipped.items():
         say(f"{count:,} {what} in {printable(root)} {'is' if count == 1 else 'are'} skipped")
@@ -102,15 +106,28 @@ def pictures(root: Path) -> list[Path]:
     return [Path(path) for path in _files(root, Counter(), ())]
 
 
+def _recordings(root: Path, found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same files, as one class where no class has sub-folders: its folders are recordings then."""
+    if len(found) < 2 or any(
+        os.sep in path.removeprefix(f"{root / label}{os.sep}") for label in found for path in found[label]
+    ):
+        return found
+    say(
+        f"{printable(root)}: its {len(found):,} folders have none in them, so each is taken for a recording, and none for a class"
+    )
+    return {ONLY: [path for label in found for path in found[label]]}
+
+
 def _groups(root: Path, found: dict[str, list[str]]) -> list[int]:
-    """Of the files of each class in `root`: the number of the sub-folder of the class that a file lies in, or one of its own.
+    """Of the files of each class in `root`: the number of the sub-folder of the class, or of the root where that has no classes, that a
+    file lies in, or one of its own.
 
     Raises:
         ValueError: no class has sub-folders.
     """
     names = []
     for label, files in found.items():
-        start = f"{root / label}{os.sep}"
+        start = f"{root / label}{os.sep}" if (root / label).is_dir() else f"{root}{os.sep}"
         inside = (path.removeprefix(start).partition(os.sep) if path.startswith(start) else ("", "", "") for path in files)
         names += [folder if more else path for path, (folder, _, more) in zip(files, inside, strict=True)]
     number = {name: i for i, name in enumerate(sorted(set(names)))}

@@ -7,12 +7,13 @@ import numpy as np
 import torch
 
 from datamodules import memory
-from datamodules.messages import printable
+from datamodules.messages import printable, say
 from datamodules.order import held_out
 from datamodules.seen import look
 from datamodules.sources import archive
 from datamodules.splits import Split
 
+FAR = 0.1  # standard deviations of x between the means of x and y, from which on it is said that y is moved
 EXPECTED = "expected a .npz file with x and y, two arrays of numbers of one shape, and labels where there are any"
 
 
@@ -20,6 +21,7 @@ class Paired(archive.Archive):
     """The pairs (x, y) of an .npz file: N samples x, as many y of their shape and, where there are any, `labels`, one of each pair.
 
     A pair is a group of two samples, one after the other, so that datamodules.pairings.Lag makes pairs of them. A fifth is the test split.
+    All samples are centred and scaled alike afterwards, so y is moved to the mean of x.
 
     Args:
         root: the file.
@@ -38,9 +40,12 @@ class Paired(archive.Archive):
         arrays = self._arrays()
         x, y = arrays["x"], arrays["y"]
         memory.check(f"{printable(self.root)}: {2 * x.size:,} numbers as float32", 8 * x.size, "give fewer pairs")
-        values = torch.from_numpy(np.stack([x, y], 1).astype(np.float32)).flatten(0, 1)
+        apart = x.mean(0, dtype=np.float64) - y.mean(0, dtype=np.float64)
+        values = torch.from_numpy(np.stack([x, y + apart], 1).astype(np.float32)).flatten(0, 1)
         if not bool(values.isfinite().all()):
             raise ValueError(f"{printable(self.root)}: x or y holds numbers that are not finite; expected finite numbers alone")
+        if np.abs(apart).max() > FAR * x.std():
+            say(f"{printable(self.root)}: y has another mean than x and is moved to it, by up to {np.abs(apart).max():.3g}")
         names, labels = np.unique(arrays["labels"], return_inverse=True) if "labels" in arrays else (np.array([]), None)
         of_pairs = torch.zeros(len(x), dtype=torch.int64) if labels is None else torch.from_numpy(labels)
         try:

@@ -1,6 +1,7 @@
 """What several commands share: arguments, and how a command and claims are shown."""
 
 import os
+import shlex
 import sys
 import webbrowser
 from pathlib import Path
@@ -27,7 +28,7 @@ def add_device(parser: Parser) -> None:
 
 def given() -> str:
     """The command, as results keep it."""
-    return escaped(" ".join(["study", *sys.argv[1:]]))
+    return escaped(shlex.join(["study", *sys.argv[1:]]))
 
 
 def show(address: str) -> None:

@@ -124,9 +124,11 @@ def described(data: str, pairs: "SourcePairs", asked: "Asked") -> str:
     from datamodules.sources import Paired
 
     how = {
-        "noise": "x and y as given" if isinstance(pairs.source, Paired) else "two noisy views of one sample",
+        "noise": "x and y as given, each centred" if isinstance(pairs.source, Paired) else "two noisy views of one sample",
         "crop": f"two crops of at least {asked.smallest:.0%} of a picture",
-        "mask": f"visible patches and {asked.ratio:.0%} hidden ones",
+        "mask": ""
+        if pairs.mask is None
+        else f"{pairs.mask.patches - pairs.mask.hidden} visible patches and {pairs.mask.hidden} hidden ones",
         "frames": f"samples of one recording, {asked.lag} apart",
         "lag": f"windows of {asked.window} time steps, of which y starts {asked.after} after x{_shared(asked)}",
         "neighbours": f"neighbouring patches of {math.prod(pairs.source.shape[1:])} pixels",

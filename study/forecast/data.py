@@ -107,7 +107,12 @@ class Asked:
         d, by_noise = math.prod(shape), self.pairing == "noise" and not paired
         amplitude = (AMPLITUDE if by_noise else 0.0) if self.amplitude is None else self.amplitude
         sigma = (SIGMA if by_noise else 0.0) if self.sigma is None else self.sigma
-        if not amplitude and self.directions is None:
+        if not amplitude:
+            for name in ("directions", "gamma", "kind"):
+                if getattr(self, name) != getattr(type(self), name):
+                    raise ValueError(
+                        f"{name} = {getattr(self, name)} has no effect without a distractor; give --amplitude, its strength"
+                    )
             return White(sigma)
         directions = min(128, max(1, d // 6)) if self.directions is None else self.directions
         return Distractor(self.kind, directions, amplitude, self.gamma, sigma)

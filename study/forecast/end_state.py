@@ -3,6 +3,7 @@
 Shapes: d inputs, r dimensions in which x varies, p numbers that are predicted, k features.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,8 +20,11 @@ from study.observers.maps import distractor_share
 from study.theory import exact
 from study.theory.flow import Objective, fixed_point
 
-VARIES = 1e-9  # of the largest eigenvalue of Sxx: below, a direction is taken for constant
+VARIES = (
+    1e-7  # of the largest eigenvalue of Sxx: below, products of float32 are rounding, and a direction is taken for constant
+)
 LEAST = 1e-12  # rho, in place of one that is not positive
+POWERS = 20
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part counts
 SEARCHED = 1024  # dimensions up to which features that turn are looked for: beyond, it takes minutes
 
@@ -148,15 +152,27 @@ def root(Sxx: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:
         ValueError: there is none.
     """
     factor, failed = torch.linalg.cholesky_ex(Sxx)
-    pivots = factor.diagonal().square()
-    if not failed and float(pivots.min()) > VARIES * float(pivots.max()):
-        eye = torch.eye(len(Sxx)).to(Sxx)
-        return torch.linalg.solve_triangular(factor, eye, upper=False).mT
+    if not failed:
+        R = torch.linalg.solve_triangular(factor, torch.eye(len(Sxx)).to(Sxx), upper=False).mT
+        inverse = _largest(lambda v: R @ (R.mT @ v), R.square().sum(1))
+        if VARIES * _largest(lambda v: Sxx @ v, Sxx.diagonal()) * inverse < 1:
+            return R
     values, vectors = torch.linalg.eigh(Sxx)
     kept = values > VARIES * values[-1].clamp(min=0)
     if not bool(kept.any()):
         raise ValueError("x does not vary: every sample is the same; expected samples that differ")
     return vectors[:, kept] / values[kept].sqrt()
+
+
+def _largest(product: Callable[[Float[Tensor, "d"]], Float[Tensor, "d"]], diagonal: Float[Tensor, "d"]) -> float:
+    """The largest eigenvalue of a positive definite matrix, from below, by power iteration: a tenth is near enough here, where an
+    eigenvalue problem would take most of the time."""
+    v = torch.zeros_like(diagonal)
+    v[diagonal.argmax()] = 1
+    for _ in range(POWERS):
+        v = product(v)
+        v = v / v.norm()
+    return float(product(v).norm())
 
 
 def times(features: Strongest, objective: Objective, depth: int, eps: float) -> NDArray[np.float64]:

@@ -20,7 +20,8 @@ RESAMPLING = -6  # stands where the data's streams of random numbers have their 
 
 @dataclass(frozen=True)
 class Estimate:
-    """lam and rho of an end state's directions, without the optimism of having been chosen, and 95 % intervals of rho over blocks."""
+    """lam and rho of an end state's directions, without the optimism of having been chosen, and 95 % intervals of rho: over blocks, wider
+    by the optimism, as what is taken off neglects higher orders of its own size."""
 
     lam: Float[Tensor, "k"]
     rho: Float[Tensor, "k"]
@@ -43,7 +44,8 @@ def estimated(blocks: Blocks, end: EndState) -> Estimate:
     rho, variance = end.features.rho - optimism, ((blocks.moments().Sxx @ v) * v).sum(0)
     # Half of all blocks' mean and half of the judged ones' is what is left, so that the variance is that of all times this.
     wider = (0.75 + 0.25 * B / len(judged)) ** 0.5
-    low, high = (rho + wider * (bound - end.features.rho) for bound in interval(blocks, v, turned))
+    low, high = (wider * (bound - end.features.rho) for bound in interval(blocks, v, turned))
+    low, high = rho - (low**2 + optimism**2).sqrt(), rho + (high**2 + optimism**2).sqrt()
     return Estimate(rho * variance, rho, low, high, optimism)
 
 

@@ -62,7 +62,7 @@ def curves(found: "Forecast") -> Figure:
         axes[1].set(ylabel="probe, % (dotted: end state)")
     for panel in axes:
         panel.set(xlabel="updates", xscale="symlog")
-        panel.set_xlim(left=0)
+        panel.set_xlim(0, 1.2 * panel.get_xlim()[1])
         tidy(panel)
     return figure
 

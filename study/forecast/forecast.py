@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 Verdict = Literal["jepa", "mae", "neither", "cannot tell"]
 OBJECTIVES: tuple[Objective, ...] = ("jepa", "mae")
+FEW = 5  # pairs for each input that varies: below, more than a fifth of a rho can be chance
 FIRST = 6  # features of the learning order that are named
 ALIKE = 0.8  # correlation with the next sample, from which on samples are taken for a recording's
-LARGER = 1.02  # rho from which on y is said to vary more than x
 OPPOSITE = 0.1  # modulus of a negative rho that is spoken of, where it is above that of a feature
 
 
@@ -97,7 +97,7 @@ class Forecast:
         first = [*[self.about] * bool(self.about), *self.cautions]
         made = [" ".join(first)] * bool(first)
         made.append(
-            f"The {k} most predictable features have rho from {float(e.rho[top]):.3f} (95 %: {float(e.rho_low[top]):.3f} to "
+            f"The {k} features of highest rho have it from {float(e.rho[top]):.3f} (95 %: {float(e.rho_low[top]):.3f} to "
             f"{float(e.rho_high[top]):.3f}) down to {float(e.rho.min()):.3f}, of which {float(e.optimism.mean()):.3f} was taken off on average "
             "as they were chosen on the samples that they are measured on."
         )
@@ -110,17 +110,21 @@ class Forecast:
 
     @property
     def agreement(self) -> float | None:
-        """Rank correlation of the times at which JEPA and MAE learn features that one of them learns; none of fewer than three."""
+        """Rank correlation of the times at which JEPA and MAE learn features that one of them learns; none of fewer than three, or
+        where one of them learns none."""
         jepa, mae = self.times["jepa"], self.times["mae"]
         some = np.isfinite(jepa) | np.isfinite(mae)
-        return float(rank_correlation(jepa[some], mae[some])) if some.sum() > 2 else None
+        ordered = some.sum() > 2 and np.isfinite(jepa).any() and np.isfinite(mae).any()
+        return float(rank_correlation(jepa[some], mae[some])) if ordered else None
 
     def _order(self) -> str:
         """Which features either objective learns first, by their numbers in the order of rho."""
         first = []
         for name, learned in self.times.items():
             order = [str(i + 1) for i in np.argsort(learned, kind="stable") if np.isfinite(learned[i])]
-            first.append(f"{name.upper()} {', '.join(order[:FIRST]) or 'none'}")
+            first.append(
+                f"{name.upper()} {', '.join(order[:FIRST]) or 'none, as no gain of positive rho ends above its start'}"
+            )
         said = f"Of {len(self.times['jepa']):,} features, numbered by rho, those learned first are: {'; '.join(first)}"
         if self.agreement is not None:
             said += f"; over all that either learns their orders agree with a rank correlation of {self.agreement:.2f}"
@@ -130,7 +134,10 @@ class Forecast:
         """After how long a training this is, and the end of long training beside it."""
         made = []
         if self.curves:
-            held = " and ".join(f"{100 * curve.last.reached:.0f} % of {name.upper()}'s" for name, curve in self.curves.items())
+            held = " and ".join(
+                f"{100 * curve.last.reached:.0f} % of {name.upper()}'s ({100 * curve.points[0].reached:.0f} % at the start)"
+                for name, curve in self.curves.items()
+            )
             made.append(f"This is after {self.curves['jepa'].last.update:,} updates, when the features hold {held} end state.")
             if self.rows:
                 end = points(self.rows[-1].gap("-end"))
@@ -157,9 +164,11 @@ class Forecast:
             )
         for network, of in self.trained.items():
             read = " and ".join(f"{name.upper()} {100 * probed.accuracy:.1f} %" for name, probed in of.items())
+            gap = of["jepa"].ahead_of(of["mae"])
+            missed = "" if gap[1] <= self.rows[-1].gap()[0] <= gap[2] else ", which leaves out the forecast"
             made.append(
-                f"Trained as long on these pairs, one {network} network of each reads {read} (JEPA - MAE "
-                f"{points(of['jepa'].ahead_of(of['mae']))}, of the test samples alone)."
+                f"Trained as long on these pairs, one {network} network of each reads {read} (JEPA - MAE {points(gap)}, of the test samples "
+                f"alone{missed})."
             )
         return made
 
@@ -268,16 +277,17 @@ def spectrum(
     ordered = (moments.jepa(moments.rank, depth) if moments.rank <= SEARCHED else ends["jepa"]).features
     learned = {name: times(ordered, name, depth, eps) for name in OBJECTIVES}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
-    cautions, limits = tuple(_cautions(data, moments)), tuple(_limits(data, moments, ordered.rho, k, depth, behind))
+    estimate = estimated(blocks, ends["jepa"])
+    lowest = None if moments.turns else _opposite(blocks, moments, ordered.rho, estimate)
     return Forecast(
-        estimated(blocks, ends["jepa"]),
+        estimate,
         ends,
         learned,
         rows,
         shares,
         curves,
-        cautions,
-        limits,
+        tuple(_cautions(data, moments)),
+        tuple(_limits(data, moments, estimate, lowest, depth, behind)),
         shape=tuple(data.source.shape),
         patterns=patterns(replace(moments.moments, Sxx=whole.Sxx), ends["jepa"]),
         change=changed(data, union(blocks.clean), k, depth) if change else [],
@@ -307,11 +317,11 @@ def _told_apart(moments: Moments) -> Moments:
 def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
     """What makes all of the forecast doubtful, and what to do."""
     count, shape, made = whitened.moments.count, data.source.shape, []
-    if count < 2 * data.inputs:
-        side = int((count / 2 / shape[0]) ** 0.5)
+    if count < FEW * whitened.rank:
+        side = int((count / FEW / shape[0]) ** 0.5)
         smaller = f"smaller ones (--size {side})" if len(shape) == 3 and side else "smaller ones"
         made.append(
-            f"Caution: {count:,.0f} pairs are few for {data.inputs:,} inputs. Much of what JEPA takes for predictable is then chance, and its "
+            f"Caution: {count:,.0f} pairs are few for {whitened.rank:,} inputs that vary. Some of what JEPA takes for predictable is then chance, and its "
             f"directions, their order and its probe are uncertain beyond the intervals; give more samples or {smaller}."
         )
     if len(shape) == 1 and isinstance(data.pairing, Same) and (alike := data.continuity()) > ALIKE:
@@ -328,11 +338,21 @@ def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
     return made
 
 
+def _opposite(blocks: Blocks, whitened: Whitened, rho: Float[Tensor, "r"], estimate: Estimate) -> float | None:
+    """The lowest rho, corrected as the highest are, where its modulus is beyond chance and above that of a feature; `rho` falls."""
+    least = max(OPPOSITE, float(estimate.rho.min()))
+    if float(rho[-1]) >= -least:
+        return None
+    found = whitened.moments
+    turned = estimated(blocks.opposite(), Whitened(replace(found, Syx=-found.Syx)).jepa(1, 1))
+    return -float(turned.rho[0]) if float(turned.rho_low[0]) > least else None
+
+
 def _limits(
-    data: SourcePairs, whitened: Whitened, rho: Float[Tensor, "r"], k: int, depth: int, behind: Lifted | None
+    data: SourcePairs, whitened: Whitened, estimate: Estimate, lowest: float | None, depth: int, behind: Lifted | None
 ) -> list[str]:
-    """What of these pairs is regularised, left out or only approximately so; `rho` falls, and the first k are of the features."""
-    d, made, lowest = data.inputs, [], float(rho[-1])
+    """What of these pairs is regularised, left out or only approximately so; `lowest` is a negative rho that counts."""
+    d, made, top = data.inputs, [], int(estimate.rho.argmax())
     if data.classes is None or data.classes < 2:
         what = "no labels" if data.classes is None else "labels of one class"
         made.append(f"there are {what}, so no probe is forecast, only what is learned and in which order")
@@ -343,16 +363,16 @@ def _limits(
             f"the cross-covariance is not symmetric ({whitened.asymmetry:.0%} of its norm is not): some features turn between x and y, such as "
             "oscillations; their rho is a modulus, which networks find from random weights"
         )
-    elif lowest < -max(OPPOSITE, float(rho[k - 1])):
+    elif lowest is not None:
         what = ", most of them which patches are shown" if data.mask is not None else ""
         made.append(
             f"some features are predicted with the opposite sign (rho down to {lowest:.2f}{what}): a network whose predictor starts at random "
             "can learn them, and this forecast, of predictors that start as the identity, leaves them out"
         )
-    if (highest := float(rho[0])) > LARGER and not whitened.turns:
+    if float(estimate.rho_low[top]) > 1:
         why = "shows more patches than x (as many with --ratio 0.5)" if data.mask is not None else "varies more than x"
         made.append(
-            f"rho is up to {highest:.2f}, above the 1 of a copy, as y {why}, and JEPA's gain there is its power {depth}"
+            f"rho is up to {float(estimate.rho[top]):.2f}, above the 1 of a copy, as y {why}, and JEPA's gain there is its power {depth}"
         )
     if data.mask is not None and data.classes is not None:
         made.append("probes read whole samples, while a network that is trained has seen masked ones")

@@ -32,6 +32,7 @@ class Blocks:
     clean: list[Moments]
     noise: Noise  # of one data set
     mask: Mask | None = None
+    sign: int = 1  # of y
 
     @classmethod
     def streamed(cls, data: SourcePairs, index: int = 0, count: int = BLOCKS) -> "Blocks":
@@ -42,7 +43,9 @@ class Blocks:
         """
         numbers = data.blocks(count)
         if not len(numbers[-1]):
-            raise ValueError(f"{sum(map(len, numbers)):,} pairs cannot be parted into {count} blocks; give more samples")
+            raise ValueError(
+                f"a forecast needs {count} pairs or more for its intervals, found {sum(map(len, numbers)):,} training pairs; give more samples"
+            )
         memory.check(
             f"second moments of {data.inputs:,} inputs in {count} blocks",
             8 * data.inputs**2 * (3 * count + 6),
@@ -89,7 +92,12 @@ class Blocks:
 
     def masked(self, whole: Moments) -> Moments:
         """Of what the mask leaves of pairs that have these."""
-        return whole if self.mask is None else self.mask.moments(whole)
+        seen = whole if self.mask is None else self.mask.moments(whole)
+        return seen if self.sign > 0 else replace(seen, Syx=-seen.Syx)
+
+    def opposite(self) -> "Blocks":
+        """Of the pairs (x, -y)."""
+        return replace(self, sign=-self.sign)
 
     def whole(self, blocks: Sequence[int] | None = None) -> Moments:
         """The same before anything is hidden, as probes read samples."""

@@ -89,6 +89,13 @@ def test_without_classes_the_folders_in_the_one_folder_are_groups(tmp_path):
     assert sum(len(set(groups)) for groups in splits.values()) == 9
 
 
+def test_folders_without_folders_in_them_are_recordings_and_no_classes(tmp_path, capsys):
+    data = noisy("folder", grouped(tmp_path, {f"v{g}": 5 for g in range(9)}), groups="folder", size=1, directions=1)
+    splits = held(data)
+    assert sum(len(set(groups)) for groups in splits.values()) == 9 and data.classes in (None, 1)
+    assert "its 9 folders have none in them, so each is taken for a recording" in capsys.readouterr().err
+
+
 def test_a_test_split_of_its_own_stays_and_validation_is_held_out_by_groups(tmp_path):
     parts = {f"train/{c}/{g}": 6 for c in "ab" for g in range(4)} | {"test/a/0": 3, "test/b/x": 3}
     splits = held(noisy("folder", grouped(tmp_path, parts), groups="folder", size=1, directions=1))
@@ -107,7 +114,8 @@ def test_pictures_that_are_left_out_leave_the_others_in_their_groups(tmp_path):
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({"a": 9, "b": 9}, "groups are folders, and no class has any; expected a/GROUP/..., or leave groups out"),
+        ({"a": 9}, "groups are folders, and no class has any; expected a/GROUP/..., or leave groups out"),
+        ({"a": 9, "b": 9}, "training samples of one group; expected several"),
         ({"a/1": 9, "b/1": 9}, "training samples of one group; expected several"),
         ({"a/1": 9, "a/2": 9, "b/1": 9, "b/2": 9}, "training samples of one group; expected several"),
         (

@@ -1,8 +1,11 @@
-"""Pairs that are given as two arrays: what is no such file is refused in one line."""
+"""Pairs that are given as two arrays."""
 
 import numpy as np
 import pytest
 
+from datamodules import SourcePairs
+from datamodules.noise import White
+from datamodules.pairings import Lag
 from datamodules.sources import Paired
 
 
@@ -19,3 +22,15 @@ def test_what_holds_no_pairs_is_refused(made, said, tmp_path):
     made(path)
     with pytest.raises(ValueError, match=said):
         Paired(path).load()
+
+
+@pytest.mark.parametrize("by", [0.0, 100.0])
+def test_a_constant_that_is_added_to_y_changes_no_moment(by, tmp_path, capsys):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(500, 4))
+    np.savez(tmp_path / "pairs.npz", x=x, y=0.5 * x + draw.normal(size=x.shape) + by)
+    data = SourcePairs(Paired(tmp_path / "pairs.npz"), White(0.0), Lag(1), count=1000)
+    data.setup()
+    (found,) = data.moments()
+    np.testing.assert_allclose(found.features().rho, 0.5, atol=0.2)
+    assert ("y has another mean than x and is moved to it, by up to 100" in capsys.readouterr().err) == bool(by)

@@ -45,6 +45,7 @@ def place(tmp_path_factory):
     np.save(root / "nan.npy", broken.astype(np.float32))
     np.savez(root / "one.npz", x=x.astype(np.float32), labels=np.zeros(600, int))
     np.save(root / "few.npy", draw.normal(size=(60, 100)).astype(np.float32))
+    np.save(root / "seven.npy", draw.normal(size=(9, 3)))
     (root / "empty").mkdir()
     for i in range(40):
         path = root / "folder" / str(i % 2) / f"{i:02}.png"
@@ -108,7 +109,10 @@ def test_the_timed_forecast_names_the_end_state_beside_it(place):
         (["vectors.npy", "--k", "13"], "k must be from 1 to 12"),
         (["vectors.npy", "--k", "0"], "k must be from 1 to 12"),
         (["vectors.npy", "--pairing", "frames"], "order of a recording"),
-        (["folder", "--pairing", "frames"], "expected 0/GROUP/"),
+        (["folder", "--pairing", "frames"], "training samples of one group"),
+        (["folder/0", "--pairing", "frames"], "groups are folders, and no class has any"),
+        (["vectors.npy", "--amplitude", "0", "--directions", "2"], "directions = 2 has no effect without a distractor"),
+        (["seven.npy"], "needs 10 pairs or more"),
         (["series.npy", "--pairing", "lag"], "give --window"),
         (["series.npy", "--pairing", "lag", "--window", "8", "--lag", "9000"], "too long"),
         (["series.npy", "--pairing", "lag", "--window", "9000"], "window must be at most"),
@@ -191,6 +195,35 @@ def test_dimensions_that_never_vary_are_counted(tmp_path):
     assert "x varies in 7 of 9 dimensions" in spectrum(tmp_path / "pairs.npz", **QUICK).sentences[-1]
 
 
+def test_numbers_that_follow_from_others_vary_in_no_dimension_of_their_own(tmp_path):
+    """What float32 leaves of them is rounding, whose rho would be anything."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(3000, 11))
+    y = 0.7 * x + 0.3 * draw.normal(size=x.shape)
+    mixed = np.logspace(0, -1.5, 11)[:, None] * draw.normal(size=(11, 12))
+    np.savez(tmp_path / "pairs.npz", x=x @ mixed, y=y @ mixed)
+    found = spectrum(tmp_path / "pairs.npz", k=11, updates=0)
+    assert "x varies in 11 of 12 dimensions" in found.sentences[-1]
+    assert 0.6 < float(found.estimate.rho.min()) < float(found.estimate.rho.max()) < 0.9
+
+
+def test_what_chance_makes_of_few_pairs_is_neither_opposite_nor_above_a_copy(tmp_path):
+    draw = np.random.default_rng(0)
+    common = draw.normal(size=(240, 40)) * np.sqrt([0.98] * 3 + [0.2] * 37)
+    x, y = (common + draw.normal(size=common.shape) * np.sqrt([0.02] * 3 + [0.8] * 37) for _ in range(2))
+    np.savez(tmp_path / "pairs.npz", x=x, y=y)
+    found = spectrum(tmp_path / "pairs.npz", k=3, updates=0)
+    said = " ".join(found.sentences)
+    assert "opposite sign" not in said and "above the 1 of a copy" not in said
+    assert "154 pairs are few for 40 inputs that vary" in said
+    assert bool((found.estimate.rho_low < 0.98).all()) and bool((found.estimate.rho_high > 0.98).all())
+
+
+def test_what_is_hidden_is_counted_in_whole_patches(place):
+    found = spectrum(place / "pictures.npz", pairing="mask", ratio=0.3, **QUICK)
+    assert "3 visible patches and 1 hidden ones" in found.about
+
+
 def test_what_turns_has_its_modulus_or_a_caution(place, monkeypatch):
     asked = {**QUICK, "pairing": "lag", "window": 4, "step": 4}
     found = spectrum(place / "turning.npy", **asked)
@@ -210,7 +243,9 @@ def test_pairs_that_are_given_have_their_own_moments(place):
     chosen = data._chosen["train"]
     with np.load(place / "pairs.npz") as arrays:
         x, y = (torch.from_numpy(arrays[name][(chosen.rows[0] // 2).numpy()]).double() for name in ("x", "y"))
+        x_mean, y_mean = (torch.from_numpy(arrays[name].mean(0)).double() for name in ("x", "y"))
     assert torch.equal(chosen.rows[1], chosen.rows[0] + 1)
+    y += x_mean - y_mean
     x, y = ((of - data._mean_d) / data._std for of in (x, y))
     torch.testing.assert_close(found.Syx, y.mT @ x / len(x), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.Sxx, x.mT @ x / len(x), rtol=1e-4, atol=1e-4)
