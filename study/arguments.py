@@ -41,7 +41,12 @@ def fail(parser: argparse.ArgumentParser, message: str, where: str = "") -> NoRe
     text = " ".join(essence(str(message)).split())
     if "nrecognized" in text or "accept" in text:
         options = sorted(
-            {o for action in parser._actions for o in action.option_strings if o.startswith("--") and o[-1] != "+"}
+            {
+                o
+                for action in parser._actions
+                for o in action.option_strings
+                if o.startswith("--") and not o.endswith(("+", "help"))
+            }
         )
         section = re.search(r"Group '(\w+)'", text)
         options = [o for o in options if o.startswith(f"--{section[1]}.")] if section else options

@@ -24,7 +24,7 @@ VARIES = (
     1e-7  # of the largest eigenvalue of Sxx: below, products of float32 are rounding, and a direction is taken for constant
 )
 LEAST = 1e-12  # rho, in place of one that is not positive
-POWERS = 20
+POWERS = 20  # iterations
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part counts
 SEARCHED = 1024  # dimensions up to which features that turn are looked for: beyond, it takes minutes
 
@@ -154,7 +154,7 @@ def root(Sxx: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:
     factor, failed = torch.linalg.cholesky_ex(Sxx)
     if not failed:
         R = torch.linalg.solve_triangular(factor, torch.eye(len(Sxx)).to(Sxx), upper=False).mT
-        inverse = _largest(lambda v: R @ (R.mT @ v), R.square().sum(1))
+        inverse = _largest(lambda v: R @ (R.mT @ v), torch.linalg.vector_norm(R, dim=1))
         if VARIES * _largest(lambda v: Sxx @ v, Sxx.diagonal()) * inverse < 1:
             return R
     values, vectors = torch.linalg.eigh(Sxx)
@@ -164,11 +164,11 @@ def root(Sxx: Float[Tensor, "d d"]) -> Float[Tensor, "d r"]:
     return vectors[:, kept] / values[kept].sqrt()
 
 
-def _largest(product: Callable[[Float[Tensor, "d"]], Float[Tensor, "d"]], diagonal: Float[Tensor, "d"]) -> float:
-    """The largest eigenvalue of a positive definite matrix, from below, by power iteration: a tenth is near enough here, where an
-    eigenvalue problem would take most of the time."""
-    v = torch.zeros_like(diagonal)
-    v[diagonal.argmax()] = 1
+def _largest(product: Callable[[Float[Tensor, "d"]], Float[Tensor, "d"]], sizes: Float[Tensor, "d"]) -> float:
+    """The largest eigenvalue of a positive definite matrix, from below, by power iteration from the input of the largest size: a tenth is
+    near enough here, where an eigenvalue problem would take most of the time."""
+    v = torch.zeros_like(sizes)
+    v[sizes.argmax()] = 1
     for _ in range(POWERS):
         v = product(v)
         v = v / v.norm()
