@@ -24,7 +24,7 @@ VARIES = (
     1e-7  # of the largest eigenvalue of Sxx: below, products of float32 are rounding, and a direction is taken for constant
 )
 LEAST = 1e-12  # rho, in place of one that is not positive
-POWERS = 20  # iterations
+POWERS = 6  # iterations
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part counts
 SEARCHED = 1024  # dimensions up to which features that turn are looked for: beyond, it takes minutes
 

@@ -277,8 +277,11 @@ def spectrum(
     ordered = (moments.jepa(moments.rank, depth) if moments.rank <= SEARCHED else ends["jepa"]).features
     learned = {name: times(ordered, name, depth, eps) for name in OBJECTIVES}
     behind = None if lift is None else lifted(data, lift[1], lift[0], k, depth, counts, labels)
+    shown = patterns(replace(moments.moments, Sxx=whole.Sxx), ends["jepa"])
+    cautions, limits, turns = _cautions(data, moments), _limits(data, moments, behind), moments.turns
+    del moments, whole, of_distractor  # hundreds of megabytes, before what follows takes as many
     estimate = estimated(blocks, ends["jepa"])
-    lowest = None if moments.turns else _opposite(blocks, moments, ordered.rho, estimate)
+    signs = _signs(blocks, estimate, None if turns else ordered.rho, depth)
     return Forecast(
         estimate,
         ends,
@@ -286,10 +289,10 @@ def spectrum(
         rows,
         shares,
         curves,
-        tuple(_cautions(data, moments)),
-        tuple(_limits(data, moments, estimate, lowest, depth, behind)),
+        tuple(cautions),
+        (*limits, *signs),
         shape=tuple(data.source.shape),
-        patterns=patterns(replace(moments.moments, Sxx=whole.Sxx), ends["jepa"]),
+        patterns=shown,
         change=changed(data, union(blocks.clean), k, depth) if change else [],
         lifted=behind,
         trained=all_trained(data, k, trainings, probe) if train and probe else {},
@@ -338,21 +341,30 @@ def _cautions(data: SourcePairs, whitened: Whitened) -> list[str]:
     return made
 
 
-def _opposite(blocks: Blocks, whitened: Whitened, rho: Float[Tensor, "r"], estimate: Estimate) -> float | None:
-    """The lowest rho, corrected as the highest are, where its modulus is beyond chance and above that of a feature; `rho` falls."""
-    least = max(OPPOSITE, float(estimate.rho.min()))
-    if float(rho[-1]) >= -least:
-        return None
-    found = whitened.moments
-    turned = estimated(blocks.opposite(), Whitened(replace(found, Syx=-found.Syx)).jepa(1, 1))
-    return -float(turned.rho[0]) if float(turned.rho_low[0]) > least else None
+def _signs(blocks: Blocks, estimate: Estimate, rho: Float[Tensor, "r"] | None, depth: int) -> list[str]:
+    """What is to be said of rho above 1 and, where `rho` of all features is given, which falls, of negative ones, as far as it is beyond
+    chance."""
+    made, top, least = [], int(estimate.rho.argmax()), max(OPPOSITE, float(estimate.rho.min()))
+    if rho is not None and float(rho[-1]) < -least:
+        opposite = blocks.opposite()
+        turned = estimated(opposite, Whitened(opposite.moments()).jepa(1, 1))
+        if float(turned.rho_low[0]) > least:
+            what = "" if blocks.mask is None else ", most of them which patches are shown"
+            made.append(
+                f"some features are predicted with the opposite sign (rho down to {-float(turned.rho[0]):.2f}{what}): a network whose "
+                "predictor starts at random can learn them, and this forecast, of predictors that start as the identity, leaves them out"
+            )
+    if float(estimate.rho_low[top]) > 1:
+        why = "varies more than x" if blocks.mask is None else "shows more patches than x (as many with --ratio 0.5)"
+        made.append(
+            f"rho is up to {float(estimate.rho[top]):.2f}, above the 1 of a copy, as y {why}, and JEPA's gain there is its power {depth}"
+        )
+    return made
 
 
-def _limits(
-    data: SourcePairs, whitened: Whitened, estimate: Estimate, lowest: float | None, depth: int, behind: Lifted | None
-) -> list[str]:
-    """What of these pairs is regularised, left out or only approximately so; `lowest` is a negative rho that counts."""
-    d, made, top = data.inputs, [], int(estimate.rho.argmax())
+def _limits(data: SourcePairs, whitened: Whitened, behind: Lifted | None) -> list[str]:
+    """What of these pairs is regularised, left out or only approximately so."""
+    d, made = data.inputs, []
     if data.classes is None or data.classes < 2:
         what = "no labels" if data.classes is None else "labels of one class"
         made.append(f"there are {what}, so no probe is forecast, only what is learned and in which order")
@@ -362,17 +374,6 @@ def _limits(
         made.append(
             f"the cross-covariance is not symmetric ({whitened.asymmetry:.0%} of its norm is not): some features turn between x and y, such as "
             "oscillations; their rho is a modulus, which networks find from random weights"
-        )
-    elif lowest is not None:
-        what = ", most of them which patches are shown" if data.mask is not None else ""
-        made.append(
-            f"some features are predicted with the opposite sign (rho down to {lowest:.2f}{what}): a network whose predictor starts at random "
-            "can learn them, and this forecast, of predictors that start as the identity, leaves them out"
-        )
-    if float(estimate.rho_low[top]) > 1:
-        why = "shows more patches than x (as many with --ratio 0.5)" if data.mask is not None else "varies more than x"
-        made.append(
-            f"rho is up to {float(estimate.rho[top]):.2f}, above the 1 of a copy, as y {why}, and JEPA's gain there is its power {depth}"
         )
     if data.mask is not None and data.classes is not None:
         made.append("probes read whole samples, while a network that is trained has seen masked ones")
