@@ -37,7 +37,8 @@ class Mask:
         self.hidden = round(self.ratio * P)
         if not 1 <= self.hidden <= P - 1:
             raise ValueError(
-                f"a mask ratio of {self.ratio:g} hides {self.hidden} of {P} patches; expected at least one hidden and one visible"
+                f"a mask ratio of {self.ratio:g} hides {self.hidden} of the {P} patches of samples of shape {shape}; expected at least one "
+                "hidden and one visible"
             )
 
     def to(self, device: torch.device) -> None:

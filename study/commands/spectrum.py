@@ -28,8 +28,9 @@ def main(arguments: list[str]) -> int:
     named(options["data"], options["root"])  # before torch is imported for nothing
     if options["lift"] is not None and Path(options["lift"]).exists():
         from study.probing import read
+        from study.running.device import device_of
 
-        options["lift"] = read(Path(options["lift"]), None, {}, False, [])[0].encoder
+        options["lift"] = read(Path(options["lift"]), None, {}, False, [])[0].encoder.to(device_of(options["device"]))
     found = spectrum(**options, change=out is not None)
     if out is not None:
         from study.forecast import page

@@ -82,7 +82,7 @@ def spectrum(
         lift: forecast end states behind a frozen network too: random for the convolution that would be trained, as it starts, timm:NAME
             for a network of timm with its published weights, or in Python any models.Encoder.
         widths: of the random network.
-        device: of the frozen network: auto, cpu or cuda.
+        device: of a frozen network that is named: auto, cpu or cuda.
         train: train small networks on the pairs too, linear and ReLU ones by JEPA and MAE.
 
     Raises:

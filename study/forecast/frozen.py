@@ -17,13 +17,13 @@ TIMM = "timm:"
 def named(
     lift: str | Encoder, shape: Sequence[int], seed: int, widths: Sequence[int], device: str = "cpu"
 ) -> tuple[str, Encoder]:
-    """A frozen network on this device, and its name.
+    """A frozen network and its name: on this device, or where it is if it is given.
 
     Raises:
         ValueError: there is none of this name, or it does not take such samples.
     """
     if isinstance(lift, Encoder):
-        return f"of {lift.features:,} features that was given", lift.to(device)
+        return f"of {lift.features:,} features that was given", lift
     if lift == "random":
         return f"of widths {', '.join(map(str, widths))} at its initialisation", random(shape, seed, widths).to(device)
     if lift.startswith(TIMM):

@@ -9,11 +9,11 @@ import torch
 from noisy import noisy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from datamodules import GaussianPairs, SourcePairs, chosen, memory
+from datamodules import GaussianPairs, Mask, SourcePairs, chosen, memory
 from datamodules.noise import Distractor
 from datamodules.pairings import Crops
 from datamodules.sources import Builtin
-from models import EMA, MLP, Joint, Learner, Perceptron, SIGReg, Stack, StopGradient, VarianceCovariance
+from models import EMA, MLP, Joint, Learner, Perceptron, Pixels, SIGReg, Stack, StopGradient, VarianceCovariance
 from models.networks import Convolution, ViT
 
 DEVICE = torch.device("meta")
@@ -46,9 +46,9 @@ def gaussian(**options):
     return GaussianPairs([0.5, 0.7, 1.1], [0.9, 0.6, 0.3], updates=20, **options)
 
 
-def images(kind):
+def images(kind, mask=None):
     noise = Distractor(kind, directions=16 if kind != "smooth" else 12, amplitude=2.0)
-    return SourcePairs(Builtin(8), noise, Crops(0.7), count=200, seeds=SEEDS, batch=16)
+    return SourcePairs(Builtin(8), noise, Crops(0.7), mask, count=200, seeds=SEEDS, batch=16)
 
 
 def linear():
@@ -92,6 +92,7 @@ CASES = {
         lambda: images("smooth"),
         {"predictor": True, "schedule": "cosine", "warmup": 2},
     ),
+    "transformer, MAE, masked": (vit, Pixels, lambda: images("global", Mask(4, 0.5)), {"predictor": True}),
     "transformer, VICReg, global": (vit, vicreg, lambda: images("global"), {"predictor": True, "optimizer": "adamw"}),
 }
 
