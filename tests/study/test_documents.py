@@ -135,9 +135,10 @@ def test_every_command_that_is_only_followed_is_in_a_document():
 WHOLE, *PARTS = (yaml.safe_load(block.text) for block in documents.blocks("docs/networks.md") if block.language == "yaml")
 CHANGES = {
     "as it is": lambda config: None,
-    "teacher": lambda config: config["model"].update(PARTS[0]),
+    "masked": lambda config: config["data"]["init_args"].update(PARTS[0]),
+    "teacher": lambda config: config["model"].update(PARTS[1]),
     "pixels": lambda config: config["model"].update(objective={"class_path": "models.Pixels"}),
-    "transformer": lambda config: config["model"]["encoder"]["init_args"].update(PARTS[1]),
+    "transformer": lambda config: config["model"]["encoder"]["init_args"].update(PARTS[2]),
     "recorded": lambda config: config["model"]["encoder"]["init_args"].update(recorded=["stem", "blocks.0.second"]),
 }
 
