@@ -97,7 +97,7 @@ class Forecast:
         first = [*[self.about] * bool(self.about), *self.cautions]
         made = [" ".join(first)] * bool(first)
         made.append(
-            f"The {k} features of highest rho have it from {float(e.rho[top]):.3f} (95 %: {float(e.rho_low[top]):.3f} to "
+            f"The {k} features of highest rho have a rho of {float(e.rho[top]):.3f} (95 %: {float(e.rho_low[top]):.3f} to "
             f"{float(e.rho_high[top]):.3f}) down to {float(e.rho.min()):.3f}, of which {float(e.optimism.mean()):.3f} was taken off on average "
             "as they were chosen on the samples that they are measured on."
         )
