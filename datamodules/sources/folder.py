@@ -77,15 +77,12 @@ def folder(root: Path, groups: str = "none") -> Listing:
             )
         _outside(root, skipped)
         roots = {name: paths[split] for split, name in used(root, paths).items()}
-        files = {name: _classes(path, skipped) for name, path in roots.items()}
-        if groups == "folder":
-            files = {name: _recordings(roots[name], found) for name, found in files.items()}
-        classes = same_classes(root, {name: list(found) for name, found in files.items()})
     else:
-        roots, files = {"train": root}, {"train": _classes(root, skipped)}
-        if groups == "folder":
-            files = {"train": _recordings(root, files["train"])}
-        classes = tuple(files["train"])
+        roots = {"train": root}
+    files = {name: _classes(path, skipped) for name, path in roots.items()}
+    if groups == "folder":
+        files = {name: _recordings(roots[name], found) for name, found in files.items()}
+    classes = same_classes(root, {name: list(found) for name, found in files.items()})
     for what, count in skipped.items():
         say(f"{count:,} {what} in {printable(root)} {'is' if count == 1 else 'are'} skipped")
     splits = {}

@@ -11,6 +11,7 @@ from datamodules import Moments, SourcePairs
 from datamodules.noise import Distractor
 from datamodules.progress import shown
 from study.forecast.end_state import Whitened
+from study.forecast.moments import Blocks
 from study.forecast.probe import ProbeForecast
 
 GAMMAS = (0.2, 0.4, 0.6, 0.8, 0.95)
@@ -48,8 +49,7 @@ def changed(data: SourcePairs, clean: Moments, k: int, depth: int) -> list[Cell]
         other = copy.copy(data)
         other.noise = Distractor(noise.kind, noise.K, amplitude, gamma, noise.sigma)
         other.noise.attach(data.source.shape, data.seeds)
-        noisy = other.noise.moments(clean)[0]
-        moments = Whitened(noisy if data.mask is None else data.mask.moments(noisy))
+        moments = Whitened(Blocks([clean], other.noise.of(0), data.mask).moments())
         k_here = min(k, moments.rank)
         encoders = {"jepa": moments.jepa(k_here, depth).encoder, "mae": moments.mae(k_here, depth).encoder}
         jepa, mae = ProbeForecast(other, 0, COUNTS, []).of(encoders)

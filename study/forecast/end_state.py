@@ -20,9 +20,7 @@ from study.observers.maps import distractor_share
 from study.theory import exact
 from study.theory.flow import Objective, fixed_point
 
-VARIES = (
-    1e-7  # of the largest eigenvalue of Sxx: below, products of float32 are rounding, and a direction is taken for constant
-)
+VARIES = 1e-7  # of the largest eigenvalue of Sxx: below, float32 products are rounding, and a direction is taken for constant
 LEAST = 1e-12  # rho, in place of one that is not positive
 POWERS = 6  # iterations
 ASYMMETRY = 0.01  # of a cross-covariance's norm, from which on its antisymmetric part counts
